@@ -1,0 +1,72 @@
+# All commands make what they need: .venv from python3 (3.11 or later), the packages from uv.lock.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+SYNC := $(BIN)/uv sync --quiet --frozen --all-extras
+READY := .venv/raddle-ready
+
+export UV_SYSTEM_CERTS := 1
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV
+
+.PHONY: help demo test lint types tests docs bench chaos
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+demo: $(READY)  ## filter the weights of made-up people and draw them: demo/index.html
+	$(BIN)/raddle demo -o demo
+
+test: lint types tests test-3.11 test-3.12 test-3.13  ## everything that must hold, on each Python found
+
+lint: $(READY)  ## style, formatting, and who may import whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+types: $(READY)  ## mypy --strict
+	$(BIN)/mypy
+
+tests: $(READY)  ## the tests, on the Python of .venv alone
+	$(BIN)/python -m pytest
+
+docs: $(READY)  ## check the pages in docs/: every name and option is there, examples run, links hold
+	$(BIN)/python -m pytest tests/test_docs.py
+
+bench: $(READY)  ## microseconds per item, beside the standard library, joblib and mpire
+	$(SYNC) --inexact --group bench
+	$(BIN)/python benchmarks/overhead.py
+
+chaos: $(READY)  ## kill -9 at random moments, then resume; minutes
+	RADDLE_CHAOS=1 $(BIN)/python -m pytest -m chaos
+
+# ---------------------------------------------------------------------------------------------- environments
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "raddle needs Python 3.11 or later, but $(PYTHON) is $$($(PYTHON) -V 2>&1): make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv \
+	  || { echo "$(PYTHON) cannot make a virtual environment: apt-get install python3-venv, or make PYTHON=..."; exit 1; }
+	$(BIN)/pip install --quiet uv
+
+$(READY): $(BIN)/uv uv.lock pyproject.toml
+	$(SYNC)
+	@touch $@
+
+# Python 3.N on the PATH, else of pyenv, else nothing (a pyenv shim that is not switched on fails to run).
+find-python = $$(python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null \
+	|| ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1) 2>/dev/null | tail -n 1)
+
+# The same tests and the same lock on another Python than that of .venv.
+.PHONY: test-3.11 test-3.12 test-3.13
+test-3.11 test-3.12 test-3.13: test-%: $(READY)
+	@if [ "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = $* ]; then exit 0; fi; \
+	python="$(call find-python,$*)"; \
+	if [ -z "$$python" ]; then echo "Python $*: not found, skipped"; exit 0; fi; \
+	echo "Python $*: $$python"; \
+	UV_PROJECT_ENVIRONMENT=.venv-$* $(SYNC) --python "$$python"; \
+	.venv-$*/bin/python -m pytest

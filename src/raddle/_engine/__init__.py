@@ -1,0 +1,1 @@
+"""The core: `machine` decides, `driver` acts, `run` is what the caller holds."""

@@ -1,0 +1,183 @@
+"""The driver: the only place with a loop, a wait or a `try/finally`.
+
+items ──▶ Intake ──event──▶ machine ──commands──▶ driver ──▶ backend (runs the attempt)
+             ▲                                       │            │
+             └────────────── inbox ◀─────────────────┼── attempt ended, committed, consumed, stop asked
+                                                     ├──▶ journal   first
+                                                     ├──▶ observers second
+                                                     └──▶ Outbox ──▶ for outcome in run: ...
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from raddle._engine import commands
+from raddle._events import Event, Observed, SourceReady, Ticked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from raddle._engine.machine import Machine
+    from raddle._engine.source import Intake
+    from raddle._model import Outcome, Summary
+    from raddle._ports import Backend, Clock, Journal, Observer
+
+__all__ = ["Driver", "Outbox"]
+
+#: seconds after which the driver looks whether a source that is being read in a burst has stalled half-way
+_LOOK_IN = 0.02
+
+
+class Outbox:
+    """Outcomes on their way to the consumer, in lists; the end is a `None`."""
+
+    def __init__(self) -> None:
+        self._lists: SimpleQueue[list[Outcome] | None] = SimpleQueue()
+        self.summary: Summary | None = None
+        self.error: BaseException | None = None
+
+    def put(self, outcomes: list[Outcome]) -> None:
+        """Add some."""
+        self._lists.put(outcomes)
+
+    def end(self, summary: Summary, error: BaseException | None) -> None:
+        """Say that there will be no more."""
+        self.summary, self.error = summary, error
+        self._lists.put(None)
+
+    def get(self) -> list[Outcome] | None:
+        """Wait for some."""
+        return self._lists.get()
+
+    @property
+    def empty(self) -> bool:
+        """Whether `get` would wait."""
+        return self._lists.empty()
+
+
+class Driver:
+    """Feeds the machine and does what it says, until it says that all is over."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        backend: Backend,
+        intake: Intake,
+        *,
+        clock: Clock,
+        journal: Journal | None = None,
+        observers: list[Observer] | None = None,
+    ) -> None:
+        self.machine = machine
+        self.outbox = Outbox()
+        self.finished = False
+        self._backend = backend
+        self._intake = intake
+        self._clock = clock
+        self._journal = journal
+        self._observers = list(observers or ())
+
+    def begin(self, first: Observed) -> None:
+        """Tell the observers of the start, and do the first commands."""
+        self._tell(first)
+        self._do_all(self.machine.begin(self._clock.now()))
+
+    def run(self) -> None:
+        """Go on to the end. Whatever goes wrong reaches the consumer."""
+        try:
+            while not self.finished:
+                self.step()
+        except BaseException as error:  # noqa: BLE001 - a fault of the engine must not leave the consumer waiting
+            self.give_up(error)
+
+    def step(self) -> None:
+        """Wait for news (or the time that the machine wants to be woken), and act on all of it."""
+        wake_at = self.machine.wake_at
+        timeout = None if wake_at is None else max(0.0, wake_at - self._clock.now())
+        source = self._intake.source
+        if source.reading:
+            timeout = _LOOK_IN if timeout is None else min(timeout, _LOOK_IN)
+        for event in self._backend.inbox.take(timeout):
+            self._hear(event)
+        if source.reading:
+            self._hear(SourceReady())
+        now = self._clock.now()
+        wake_at = self.machine.wake_at
+        if wake_at is not None and now >= wake_at:
+            self._do_all(self.machine.handle(Ticked(self._backend.running()), now))
+
+    def give_up(self, error: BaseException) -> None:
+        """End without the machine: it, or something it relies on, is broken."""
+        if not self.finished:
+            self._finish(self.machine.summary, error)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, SourceReady):
+            for heard in self._intake.collect():
+                self._do_all(self.machine.handle(heard, self._clock.now()))
+        else:
+            self._do_all(self.machine.handle(event, self._clock.now()))
+
+    def _do_all(self, todo: list[commands.Command]) -> None:
+        for command in todo:
+            self._DO[type(command)](self, command)
+
+    def _pull(self, command: commands.Pull) -> None:
+        self._intake.source.let(command.count)
+
+    def _start(self, command: commands.Start) -> None:
+        self._backend.start(command.worker, command.chunk)
+
+    def _stop(self, command: commands.Stop) -> None:
+        self._backend.stop(command.worker, command.how)
+
+    def _commit(self, command: commands.Commit) -> None:
+        if self._journal is not None:
+            self._journal.append(command.record)
+
+    def _deliver(self, command: commands.Deliver) -> None:
+        self.outbox.put(command.outcomes)
+
+    def _emit(self, command: commands.Emit) -> None:
+        self._tell(command.event)
+
+    def _end(self, command: commands.Finish) -> None:
+        self._finish(command.summary, command.error)
+
+    def _tell(self, event: Observed) -> None:
+        for observer in list(self._observers):
+            try:
+                observer(event)
+            except Exception:
+                # It must never harm a run. It is told nothing more: what failed once fails a million times.
+                import logging  # costs every `import raddle` 3 ms if it stands above
+
+                log = logging.getLogger("raddle")
+                log.exception("observer=%r raised on %s and is not called again", observer, type(event).__name__)
+                self._observers.remove(observer)
+
+    def _finish(self, summary: Summary, error: BaseException | None) -> None:
+        self.finished = True
+        # Each of these even if one before fails; the journal last: its lock may only go when no worker is left.
+        closing: list[Callable[[], object]] = [self._backend.close, self._intake.source.close]
+        if self._journal is not None:
+            closing.append(partial(self._journal.close, summary))
+        for close in closing:
+            try:
+                close()
+            except BaseException as late:  # noqa: BLE001 - the consumer is told, and must not be left waiting
+                error = error or late
+        self.outbox.end(summary, error)
+
+    _DO: ClassVar[dict[type, Any]] = {
+        commands.Pull: _pull,
+        commands.Start: _start,
+        commands.Stop: _stop,
+        commands.Commit: _commit,
+        commands.Deliver: _deliver,
+        commands.Emit: _emit,
+        commands.Finish: _end,
+    }

@@ -1,0 +1,44 @@
+"""What was asked for, in the form that the machine needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from raddle._policy.retry import NO_RETRY, Retry
+
+if TYPE_CHECKING:
+    from raddle._model import OnError
+
+__all__ = ["Rules"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """The options of one run. All times are seconds."""
+
+    name: str = ""
+    #: the same in all sessions of a run
+    run_id: str = ""
+    backend: str = ""
+    worker_name: str = "worker"
+    workers: int = 1
+    #: most items in a chunk, most chunks held by a worker
+    max_chunk: int = 1
+    depth: int = 1
+    timeout: float | None = None
+    retry: Retry = NO_RETRY
+    on_error: OnError = "skip"
+    ordered: bool = True
+    keyed: bool = False
+    prioritized: bool = False
+    #: most items between source and consumer; None: enough for the chunks in use
+    window: int | None = None
+    #: what running attempts have to end in after a stop
+    grace: float = 5.0
+    journaled: bool = False
+    #: after a stop, read the rest of the source (it has a length) and report each item as cancelled
+    report_unread: bool = False
+    #: attempts that the program did not survive, before an item is given up. An item that kills the program looks the
+    #: same as one that was under way when somebody else did, so this is far above what outside kills add up to.
+    max_interruptions: int = 10

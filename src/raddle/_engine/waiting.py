@@ -1,0 +1,101 @@
+"""All that is admitted and not with a worker: ready, in a lane behind its key, or waiting for its next try."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Any
+
+from raddle._engine.pending import Lot, PriorityQueue, Queue
+from raddle._policy.lanes import Lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from raddle._engine.rules import Rules
+    from raddle._events import Pulled
+    from raddle._model import Outcome
+
+__all__ = ["Waiting"]
+
+
+class Waiting:
+    """Knows keys and priorities by position, for as long as an item has no outcome."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.keys: dict[int, Any] | None = {} if rules.keyed else None
+        self._priorities: dict[int, Any] | None = {} if rules.prioritized else None
+        self._lanes = Lanes()
+        self._ready: Queue | PriorityQueue = Queue() if self._priorities is None else PriorityQueue(self._priorities)
+        self._retries: list[tuple[float, int, Lot]] = []
+
+    @property
+    def ready(self) -> int:
+        """How many items could start now."""
+        return self._ready.count
+
+    @property
+    def nothing(self) -> bool:
+        """Whether no item waits."""
+        return not self._ready.count and not self._lanes.count and not self._retries
+
+    @property
+    def next_retry(self) -> float | None:
+        """When the next try of an item is due."""
+        return self._retries[0][0] if self._retries else None
+
+    def note(self, event: Pulled, positions: range) -> None:
+        """Remember keys and priorities of what was pulled."""
+        if self.keys is not None:
+            self.keys.update(zip(positions, event.keys or (), strict=True))
+        if self._priorities is not None:
+            self._priorities.update(zip(positions, event.priorities or (), strict=True))
+
+    def add(self, lot: Lot) -> None:
+        """Let new items wait; with keys, one at a time."""
+        if self.keys is None or self._lanes.enter(self.keys[lot.positions[0]], lot):
+            self._ready.add(lot)
+
+    def put_back(self, lot: Lot) -> None:
+        """Let items wait that were taken and not run. They keep their lane."""
+        self._ready.put_back(lot)
+
+    def take(self, most: int) -> Lot | None:
+        """Remove up to `most` items that may travel together."""
+        return self._ready.take(most)
+
+    def try_later(self, lot: Lot, at: float) -> None:
+        """Let an item wait for its next try. It keeps its lane."""
+        heapq.heappush(self._retries, (at, lot.positions[0], lot))
+
+    def wake(self, now: float) -> None:
+        """Move the tries that are due."""
+        while self._retries and self._retries[0][0] <= now:
+            self._ready.put_back(heapq.heappop(self._retries)[2])
+
+    def forget(self, outcomes: list[Outcome]) -> None:
+        """Take note that items have their outcome: the next of their lane may go on."""
+        if self._priorities is not None:
+            for outcome in outcomes:
+                self._priorities.pop(outcome.position, None)
+        if self.keys is not None:
+            for outcome in outcomes:
+                if outcome.position in self.keys:
+                    following = self._lanes.leave(self.keys.pop(outcome.position))
+                    if following is not None:
+                        self._ready.add(following)
+
+    def pass_by(self, position: int) -> Any:
+        """Return the key of an item that will not use its lane, and forget it."""
+        if self._priorities is not None:
+            self._priorities.pop(position, None)
+        return None if self.keys is None else self.keys.pop(position)
+
+    def drain(self) -> Iterator[tuple[Lot, bool]]:
+        """Remove all; for each lot, whether it is the one that its lane is waiting for."""
+        for lot in self._lanes.drain():
+            yield lot, False
+        for lot in self._ready.drain():
+            yield lot, True
+        retries, self._retries = sorted(self._retries), []
+        for _, _, lot in retries:
+            yield lot, True

@@ -1,0 +1,1 @@
+"""Rules that only compute: values in, decisions out."""

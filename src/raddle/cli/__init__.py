@@ -1,0 +1,5 @@
+"""The command `raddle`."""
+
+from raddle.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,132 @@
+"""The application: finds its commands by name and imports each only when it is used."""
+
+from __future__ import annotations
+
+import sys
+from itertools import takewhile
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from raddle.cli import _exit
+from raddle.errors import MissingExtra, RaddleError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.metadata import EntryPoint
+
+__all__ = ["app", "main", "workload_command", "workloads"]
+
+_OWN = {
+    "map": "Run a function over the items of a file, a folder or standard input.",
+    "runs": "Look into a journal: list, show, failures, export.",
+    "doctor": "Show what this machine grants, versions, and what is installed.",
+    "demo": "Generate a sample, run the weights workload on it, and say where the page is.",
+}
+#: what ships with raddle; others are listed with the package that brings them
+_SHIPPED = {"weights": "Filter the weight histories of many users, and draw a page for each."}
+_GROUP = "raddle.workloads"
+
+
+class Commands(TyperGroup):
+    """Our own commands and the installed workloads."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is Typer's
+        """Return the names; nothing is imported for this."""
+        return [*_OWN, *sorted(set(workloads()) - set(_OWN))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - as above
+        """Import what `cmd_name` needs, and nothing else."""
+        if cmd_name in _OWN:
+            return _own(cmd_name)
+        entry = workloads().get(cmd_name)
+        return None if entry is None else workload_command(entry)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands for `--help`, again without imports."""
+        found = workloads()
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_OWN.items()))
+        others = [name for name in self.list_commands(ctx) if name not in _OWN]
+        if others:
+            with formatter.section("Workloads"):
+                formatter.write_dl([(name, _SHIPPED.get(name) or f"from {found[name].value}") for name in others])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command, or name the nearest right one."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog="\b\nExample:\n  raddle map mymodule:resize paths.txt --timeout 30 --journal runs.db > outcomes.jsonl",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"raddle {version('raddle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    _traceback: Annotated[bool, typer.Option("--traceback", hidden=True)] = False,
+) -> None:
+    """Run one function over many items, in parallel, with nothing tangled and nothing lost."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code (see `_exit`)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with_traceback = "--traceback" in takewhile(lambda word: word.startswith("-"), arguments)
+    try:
+        typer.main.get_command(app)(args=arguments, prog_name="raddle")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else _exit.USAGE if end.code else _exit.OK
+    except RaddleError as error:
+        if with_traceback:
+            raise
+        print(f"raddle: {error}", file=sys.stderr)  # noqa: T201 - this is the command line
+        return _exit.USAGE
+    return _exit.OK
+
+
+def workloads() -> dict[str, EntryPoint]:
+    """Return the installed workloads by name."""
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry for entry in entry_points(group=_GROUP)}
+
+
+def _own(name: str) -> Any:
+    import importlib
+
+    return typer.main.get_command(importlib.import_module(f"raddle.cli.{name}").app)
+
+
+def workload_command(entry: EntryPoint) -> Any:
+    """Import a workload and return its command."""
+    try:
+        return typer.main.get_command(entry.load().cli())
+    except ImportError as error:
+        if isinstance(error, RaddleError) or error.name is None:
+            raise
+        raise MissingExtra(f"{error.name!r}, which {entry.name!r} needs,", entry.name) from error

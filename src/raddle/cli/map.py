@@ -1,0 +1,207 @@
+"""`raddle map`: one function over the items of a file, a folder or standard input."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import raddle
+from raddle import _config
+from raddle._events import RunStarted
+from raddle.cli import _exit
+from raddle.cli._function import resolve
+from raddle.cli._inputs import Items, open_items
+from raddle.cli._outputs import LineWriter, as_dict
+from raddle.cli._signals import stop_on_signals
+from raddle.cli._stdin import end_input
+from raddle.progress import observer_for
+from raddle.progress.line import Line, is_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from raddle._events import Observed
+    from raddle._ports import Observer
+
+__all__ = ["app"]
+
+_HELP = """Run FUNCTION over every item of INPUT, in parallel, and write one JSON line per outcome to standard output.
+
+FUNCTION is MODULE:FUNC or path/to/file.py:func and gets one item: a line of text, a JSON value, a CSV row as a dict, or
+the path of a file. The current folder comes first on the module path.
+
+INPUT is a file (also .gz), a folder, a glob pattern, or - for standard input. Progress and messages go to standard
+error. A line that cannot be read is reported there with its number and left out; the run goes on.
+
+Ctrl-C: the first lets running items end within --grace, the second kills them.
+
+\b
+Exit codes:
+  0        all ok
+  1        some items not ok, or some input could not be read
+  2        usage or configuration
+  3        stopped by --on-error fail
+  130/143  interrupted (SIGINT/SIGTERM)
+"""
+_EPILOG = """\b
+Examples:
+  raddle map imaging:thumbnail 'photos/*.jpg' --timeout 30 --retry 2 > outcomes.jsonl
+  raddle map tools/score.py:score rows.csv --journal runs.db --name score --resume
+  cat urls.txt | raddle map fetch:fetch - --backend threads --workers 16 --unordered
+"""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+class Unreadable:
+    """Counts and reports the lines of the input that cannot be used."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        # A progress line may stand where the complaint goes.
+        self._clear = "\r\x1b[K" if is_terminal(sys.stderr) else ""
+
+    def __call__(self, name: str, number: int, complaint: str) -> None:
+        """Report one."""
+        self.count += 1
+        sys.stderr.write(f"{self._clear}{name}:{number}: {complaint}\n")
+
+
+class _Clock:
+    now = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+
+
+@app.command(help=_HELP, epilog=_EPILOG)
+def map_(  # noqa: PLR0917 - Typer makes flags of them
+    function: Annotated[str, typer.Argument(metavar="FUNCTION", show_default=False)],
+    source: Annotated[str, typer.Argument(metavar="INPUT", show_default=False)],
+    kind: Annotated[str, typer.Option("--input", help="auto (by ending), jsonl, csv, lines or glob.")] = "auto",
+    backend: Annotated[str | None, typer.Option(help="auto, serial, threads or processes.")] = None,
+    workers: Annotated[int | None, typer.Option(help="0: as many as granted CPUs.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds for one attempt.")] = None,
+    retry: Annotated[int | None, typer.Option(help="Further tries after the first.")] = None,
+    on_error: Annotated[str | None, typer.Option(help="skip or fail.")] = None,
+    unordered: Annotated[bool, typer.Option("--unordered", help="Write outcomes as they come.")] = False,
+    key: Annotated[str | None, typer.Option(metavar="FIELD", help="Items of one key run one at a time.")] = None,
+    identity: Annotated[str | None, typer.Option("--id", metavar="FIELD", help="What --resume goes by.")] = None,
+    window: Annotated[int | None, typer.Option(help="Most items between input and output.")] = None,
+    journal: Annotated[str | None, typer.Option(metavar="FILE", help="Remember every outcome in this file.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run in the journal.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Run only what the journal has no outcome for.")] = False,
+    grace: Annotated[float | None, typer.Option(help="Seconds to end in when interrupted.")] = None,
+    progress: Annotated[str | None, typer.Option(help="auto, live, line, jsonl, logging or none.")] = None,
+    no_values: Annotated[bool, typer.Option("--no-values", help="Leave out what the function returned.")] = False,
+) -> None:
+    flags: dict[str, Any] = {
+        "backend": backend,
+        "workers": workers,
+        "timeout": timeout,
+        "retry": retry,
+        "on_error": on_error,
+        "ordered": False if unordered else None,
+        "window": window,
+        "journal": journal,
+        "name": name,
+        "resume": resume or None,
+        "grace": grace,
+        "progress": progress,
+    }
+    config = _config.load(flags)
+    func = resolve(function)
+    unreadable = Unreadable()
+    needed = tuple(dict.fromkeys(field for field in (key, identity) if field is not None))
+    items = open_items(source, kind=kind, needed=needed, report=unreadable)
+    raise typer.Exit(_execute(func, items, config, unreadable, key=key, identity=identity, values=not no_values))
+
+
+def _execute(
+    func: Callable[[Any], Any],
+    items: Items,
+    config: _config.RunConfig,
+    unreadable: Unreadable,
+    *,
+    key: str | None,
+    identity: str | None,
+    values: bool,
+) -> int:
+    run = raddle.run(
+        func,
+        items,
+        backend=config.backend,  # type: ignore[arg-type] # checked by _config
+        workers=config.workers,
+        timeout=config.timeout,
+        retry=config.retry,
+        on_error=config.on_error,
+        ordered=config.ordered,
+        key=_field(key),
+        id=_field(identity),
+        window=config.window,
+        journal=config.journal,
+        name=config.name,
+        resume=config.resume,
+        progress=_observers(config.progress, items.total),
+        grace=config.grace,
+    )
+    writer = LineWriter(sys.stdout.buffer)
+    with stop_on_signals(run, config.grace) as asked, run:
+        try:
+            for outcome in run:
+                writer.write(as_dict(outcome, values=values))
+                if writer.closed:
+                    run.cancel("nobody reads standard output any more")
+                    break
+        except KeyboardInterrupt:
+            if not asked.number:
+                raise
+        finally:
+            writer.close()
+            end_input()
+    if unreadable.count:
+        sys.stderr.write(f"raddle: {unreadable.count:,} lines of {items.name} could not be used\n")
+    return _exit.code_for(
+        run.summary,
+        on_error=config.on_error,
+        unreadable=unreadable.count,
+        signal_number=asked.number,
+        closed=writer.closed,
+    )
+
+
+def _field(name: str | None) -> Callable[[Any], Any] | None:
+    """Return what takes a field out of an item, as a value that can be compared and written down."""
+    if name is None:
+        return None
+
+    def field(item: Any) -> str | int:
+        value = item[name]
+        if isinstance(value, (str, int)) and not isinstance(value, bool):
+            return value
+        import json
+
+        return json.dumps(value, sort_keys=True)
+
+    return field
+
+
+def _observers(progress: str, total: int | None) -> list[Observer]:
+    clock = _Clock()
+    if progress == "auto" and is_terminal(sys.stderr) and sys.stdout.isatty():
+        # Outcomes scroll by on the same screen: what repaints itself would be torn apart.
+        chosen: list[Observer] = [Line(sys.stderr, clock, in_place=False)]
+    else:
+        chosen = observer_for(progress, stream=sys.stderr, clock=clock)
+    return [_knowing(total, observer) for observer in chosen]
+
+
+def _knowing(total: int | None, observer: Observer) -> Observer:
+    """Tell an observer the number of lines counted beforehand; the run itself sees a source without a length."""
+
+    def observe(event: Observed) -> None:
+        observer(replace(event, total=total) if isinstance(event, RunStarted) else event)
+
+    return observe

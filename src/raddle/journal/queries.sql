@@ -1,0 +1,135 @@
+-- Every statement of the journal, by name. {marks} stands for as many question marks as there are ids.
+-- Plain question marks only, although some values are given twice: Python 3.12.1 warns of numbered ones.
+
+-- ------------------------------------------------------------------------------------------------ a session begins
+
+-- name: runs_interrupted
+UPDATE run SET state = 'interrupted' WHERE state = 'running';
+
+-- name: open_leases
+SELECT session.run_id, lease.session_id, lease.chunk, lease.attempt, lease.started, lease.worker, lease.ids
+FROM lease JOIN session ON session.id = lease.session_id
+ORDER BY lease.session_id, lease.chunk;
+
+-- name: add_interrupted
+INSERT INTO attempt (run_id, session_id, item_id, attempt, status, started, worker)
+VALUES (?, ?, ?, ?, 'interrupted', ?, ?);
+
+-- name: delete_all_leases
+DELETE FROM lease;
+
+-- name: latest_run
+SELECT id, uid, function, version FROM run WHERE name = ? ORDER BY id DESC LIMIT 1;
+
+-- name: add_run
+INSERT INTO run (uid, name, function, version, python, total, backend, workers, created, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running');
+
+-- name: continue_run
+UPDATE run SET version = ?, python = ?, total = ?, backend = ?, workers = ?, state = 'running', ended = NULL
+WHERE id = ?;
+
+-- name: add_session
+INSERT INTO session (run_id, started, pid, host) VALUES (?, ?, ?, ?);
+
+-- name: highest_outcome
+SELECT coalesce(max(id), 0) FROM outcome;
+
+-- name: has_interrupted
+SELECT EXISTS (SELECT 1 FROM attempt WHERE run_id = ? AND status = 'interrupted');
+
+-- --------------------------------------------------------------------------------------------------- while it runs
+
+-- name: add_lease
+INSERT OR REPLACE INTO lease (session_id, chunk, worker, attempt, started, ids) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: end_lease
+DELETE FROM lease WHERE session_id = ? AND chunk = ?;
+
+-- name: add_ok
+INSERT INTO outcome (run_id, session_id, item_id, occurrence, position, label, status, attempts, started, seconds,
+    worker, value_size, value)
+VALUES (?, ?, ?,
+    coalesce(nullif(?, -1), (SELECT coalesce(max(occurrence) + 1, 0) FROM outcome WHERE run_id = ? AND item_id = ?)),
+    ?, ?, 'ok', ?, ?, ?, ?, ?, ?);
+
+-- name: add_outcome
+INSERT INTO outcome (run_id, session_id, item_id, occurrence, position, label, key, status, attempts, started, seconds,
+    worker, error_type, error_message, traceback, value_file, value_size, value)
+VALUES (?, ?, ?,
+    coalesce(nullif(?, -1), (SELECT coalesce(max(occurrence) + 1, 0) FROM outcome WHERE run_id = ? AND item_id = ?)),
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: delete_outcome
+DELETE FROM outcome WHERE id = ?;
+
+-- name: who_has_id
+SELECT position, label FROM outcome WHERE run_id = ? AND item_id = ? AND occurrence = 0;
+
+-- name: add_attempt
+INSERT INTO attempt (run_id, session_id, item_id, attempt, status, started, seconds, worker,
+    error_type, error_message, traceback)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: known_first
+SELECT id, item_id, occurrence, status, attempts, started, seconds, worker, value, value_file, value_size,
+    error_type, error_message, traceback
+FROM outcome WHERE run_id = ? AND session_id < ? AND occurrence = 0 AND item_id IN ({marks});
+
+-- name: known_next
+SELECT id, item_id, occurrence, status, attempts, started, seconds, worker, value, value_file, value_size,
+    error_type, error_message, traceback
+FROM outcome WHERE run_id = ? AND session_id < ? AND item_id = ? AND occurrence >= ? ORDER BY occurrence LIMIT ?;
+
+-- name: interruptions
+SELECT item_id, count(*) FROM attempt
+WHERE run_id = ? AND status = 'interrupted' AND item_id IN ({marks}) GROUP BY item_id;
+
+-- -------------------------------------------------------------------------------------------------- a session ends
+
+-- name: end_session
+UPDATE session SET ended = ? WHERE id = ?;
+
+-- name: end_run
+UPDATE run SET state = ?, ended = ?, summary = ? WHERE id = ?;
+
+-- name: end_session_leases
+DELETE FROM lease WHERE session_id = ?;
+
+-- -------------------------------------------------------------------------------------------------- read by people
+
+-- name: runs
+SELECT run.id, run.uid, run.name, run.function, run.version, run.python, run.total, run.backend, run.workers,
+    run.created, run.ended, run.state, run.summary, count(session.id) AS sessions, session.pid,
+    session.host, max(session.id) AS latest
+FROM run JOIN session ON session.run_id = run.id
+WHERE ? IS NULL OR run.uid = ? OR run.name = ? OR run.id = ?
+GROUP BY run.id ORDER BY run.id;
+
+-- name: outcomes
+SELECT id, run_id, item_id, occurrence, position, label, key, status, attempts, started, seconds, worker,
+    error_type, error_message, traceback, value_size
+FROM outcome WHERE +run_id = ? AND id > ? AND status = coalesce(?, status) ORDER BY id LIMIT ?;
+
+-- name: outcomes_not_ok
+SELECT id, run_id, item_id, occurrence, position, label, key, status, attempts, started, seconds, worker,
+    error_type, error_message, traceback, value_size
+FROM outcome WHERE run_id = ? AND id > ? AND status = ? AND status <> 'ok' ORDER BY id LIMIT ?;
+
+-- name: value_of
+SELECT value, value_file, value_size FROM outcome WHERE id = ?;
+
+-- name: count_all
+SELECT count(*) AS total FROM outcome WHERE run_id = ?;
+
+-- name: count_not_ok
+SELECT status, count(*) AS count FROM outcome WHERE run_id = ? AND status <> 'ok' GROUP BY status;
+
+-- name: count_attempts
+SELECT status, count(*) AS count FROM attempt WHERE run_id = ? GROUP BY status;
+
+-- name: failures
+SELECT status, coalesce(error_type, '') AS error_type, count(*) AS count, position AS example_position,
+    label AS example_label, coalesce(error_message, '') AS example_message, min(id) AS first
+FROM outcome WHERE run_id = ? AND status <> 'ok'
+GROUP BY status, error_type ORDER BY count(*) DESC, min(id);

@@ -1,0 +1,88 @@
+-- The journal's schema as it stands, for people: what all the migrations add up to (a test holds the two together).
+-- application_id is 0x7261646C ("radl"), user_version the number of the last migration.
+-- Times are seconds since 1970; order is told by id, never by time. Texts hold no NUL and no unpaired surrogate.
+
+-- One call over one source, possibly over several sessions. `state` is what was last known: 'running' stays behind
+-- when the program is killed, and the next session in this file turns it into 'interrupted'.
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    uid TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    function TEXT NOT NULL,
+    version TEXT NOT NULL,
+    python TEXT NOT NULL,
+    total INTEGER,
+    backend TEXT NOT NULL,
+    workers INTEGER NOT NULL,
+    created REAL NOT NULL,
+    ended REAL,
+    state TEXT NOT NULL CHECK (state IN ('running', 'ended', 'stopped', 'interrupted')),
+    summary TEXT
+) STRICT;
+CREATE INDEX run_name ON run (name);
+
+-- One process that worked on a run. `ended` is NULL if it did not say goodbye.
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES run (id),
+    started REAL NOT NULL,
+    ended REAL,
+    pid INTEGER NOT NULL,
+    host TEXT NOT NULL
+) STRICT;
+CREATE INDEX session_run ON session (run_id);
+
+-- How an item ended: one row per item. Items of equal id are told apart by `occurrence`, counted from 0 without gaps.
+-- `value` is a pickle; one too big for a row is in the file `value_file` of the folder JOURNAL.values.
+CREATE TABLE outcome (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES run (id),
+    session_id INTEGER NOT NULL REFERENCES session (id),
+    item_id BLOB NOT NULL,
+    occurrence INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    key TEXT,
+    status TEXT NOT NULL CHECK (status IN ('ok', 'failed', 'timed_out', 'crashed')),
+    attempts INTEGER NOT NULL,
+    started REAL,
+    seconds REAL,
+    worker TEXT NOT NULL,
+    error_type TEXT,
+    error_message TEXT,
+    traceback TEXT,
+    value_file TEXT,
+    value_size INTEGER NOT NULL DEFAULT 0,
+    value BLOB,
+    UNIQUE (run_id, item_id, occurrence)
+) STRICT;
+CREATE INDEX outcome_not_ok ON outcome (run_id, status, error_type) WHERE status <> 'ok';
+
+-- Tries that were not the last: failed ones that were tried again, and those the program did not survive.
+CREATE TABLE attempt (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES run (id),
+    session_id INTEGER NOT NULL REFERENCES session (id),
+    item_id BLOB NOT NULL,
+    attempt INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('failed', 'timed_out', 'crashed', 'cancelled', 'interrupted')),
+    started REAL,
+    seconds REAL,
+    worker TEXT NOT NULL,
+    error_type TEXT,
+    error_message TEXT,
+    traceback TEXT
+) STRICT;
+CREATE INDEX attempt_interrupted ON attempt (run_id, item_id) WHERE status = 'interrupted';
+
+-- What was about to run or running: written before a chunk starts, deleted with its outcomes. A row that a dead
+-- session left behind becomes an 'interrupted' attempt of each of its ids (packed: count, lengths, bytes).
+CREATE TABLE lease (
+    session_id INTEGER NOT NULL REFERENCES session (id),
+    chunk INTEGER NOT NULL,
+    worker TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    started REAL NOT NULL,
+    ids BLOB NOT NULL,
+    PRIMARY KEY (session_id, chunk)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,126 @@
+"""A live view of a run in the terminal: bar, figures, the last problems."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from raddle._events import RunEnded, RunStarted, RunStopping
+from raddle.progress.line import Line, duration, is_terminal, one_line, rate
+from raddle.progress.stats import Snapshot, Stats
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live as RichLive
+
+    from raddle._events import Observed
+    from raddle._ports import Clock, Observer
+
+__all__ = ["Live", "live"]
+
+#: seconds between two paintings
+_PAINT = 0.15
+_STYLES = {"cancelled": "yellow", "resumed": "cyan", "retried": "yellow", "workers lost": "yellow"}
+
+
+def live(stream: TextIO, clock: Clock) -> Observer:
+    """Return the live view, or the plain line if nobody looks at the stream or rich is not installed."""
+    if not is_terminal(stream):
+        return Line(stream, clock)
+    try:
+        from rich.console import Console
+    except ImportError:
+        return Line(stream, clock)
+    return Live(Console(file=stream), clock)
+
+
+class Live:
+    """Observer that paints a small panel over itself.
+
+    It paints when events come and has no thread of its own: a run may fork, and a lock held by a painting thread
+    at that moment would stay locked in the child.
+    """
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console = console
+        self._clock = clock
+        self._stats = Stats()
+        self._live: RichLive | None = None
+        self._painted = float("-inf")
+
+    def __call__(self, event: Observed) -> None:
+        """Take an event; paint if it is time to."""
+        now = self._clock.now()
+        self._stats.add(event, now)
+        if isinstance(event, RunStarted):
+            self._start()
+        if isinstance(event, (RunStarted, RunStopping, RunEnded)) or now - self._painted >= _PAINT:
+            self._paint(now)
+        if isinstance(event, RunEnded) and self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _start(self) -> None:
+        from rich.live import Live as RichLive
+
+        self._live = RichLive(
+            console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=False
+        )
+        self._live.start()
+
+    def _paint(self, now: float) -> None:
+        self._painted = now
+        if self._live is not None:
+            self._live.update(panel(self._stats.snapshot(now)), refresh=True)
+
+
+def panel(snapshot: Snapshot) -> RenderableType:
+    """Draw a snapshot."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    top = Table.grid(padding=(0, 1), expand=False)
+    bar = ProgressBar(
+        total=max(1, snapshot.total) if snapshot.total is not None else None,
+        completed=snapshot.done if snapshot.total else float(snapshot.ended),
+        width=32,
+        pulse=snapshot.total is None and not snapshot.ended,
+        animation_time=snapshot.elapsed,
+    )
+    title = Text(snapshot.name or "raddle", style="bold")
+    top.add_row(title, bar, Text(_amount(snapshot)), Text(_speed(snapshot), style="dim"))
+    rows: list[RenderableType] = [top, _counts(snapshot)]
+    if snapshot.stopping:
+        word = "stopped" if snapshot.ended else "stopping"
+        rows.append(Text(f"{word}: {snapshot.stopping}", style="yellow", no_wrap=True, overflow="ellipsis"))
+    # Text, never markup: an error message may hold anything.
+    rows.extend(
+        Text(one_line(problem), style="red", no_wrap=True, overflow="ellipsis") for problem in snapshot.problems
+    )
+    return Group(*rows)
+
+
+def _counts(snapshot: Snapshot) -> RenderableType:
+    from rich.text import Text
+
+    line = Text(f"{snapshot.ok:,} ok", style="green")
+    for count, word in snapshot.tallies:
+        line.append(" · ", style="dim").append(f"{count:,} {word}", style=_STYLES.get(word, "red"))
+    if not snapshot.ended:
+        workers = f"{snapshot.running} of {snapshot.workers} workers busy ({snapshot.backend})"
+        line.append(" · ", style="dim").append(workers, style="dim")
+    return line
+
+
+def _amount(snapshot: Snapshot) -> str:
+    if snapshot.total is None or snapshot.fraction is None:
+        return f"{snapshot.done:,}"
+    return f"{int(snapshot.fraction * 100):3d} %  {snapshot.done:,}/{snapshot.total:,}"
+
+
+def _speed(snapshot: Snapshot) -> str:
+    speed = "" if snapshot.rate is None else rate(snapshot.rate)
+    if snapshot.ended:
+        return f"{speed} took {duration(snapshot.elapsed)}".strip()
+    return speed if snapshot.eta is None else f"{speed} {duration(snapshot.eta)} left"

@@ -1,0 +1,36 @@
+"""What all tests share: where real data lies, and which tests run only when asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("RADDLE_CHAOS") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("chaos"):
+            item.add_marker(pytest.mark.skip(reason="kills processes for minutes: make chaos (RADDLE_CHAOS=1)"))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of real data: RADDLE_DATA, else ../shared/data beside the repository."""
+    folder = Path(os.environ.get("RADDLE_DATA") or ROOT / "../shared/data").resolve()
+    if not folder.is_dir():
+        pytest.skip("no real data here: set RADDLE_DATA to its folder")
+    return folder
+
+
+pytest.register_assert_rewrite("raddle.testing.backend_suite", "raddle.testing.journal_suite")

@@ -1,0 +1,41 @@
+"""`import raddle` is light: what it does not need, it does not load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "asyncio",
+    "click",
+    "cloudpickle",
+    "multiprocessing",
+    "numpy",
+    "orjson",
+    "plotly",
+    "polars",
+    "rich",
+    "typer",
+}
+
+PROGRAM = """
+import json, sys, time
+before = set(sys.modules)
+started = time.perf_counter()
+import {module}
+seconds = time.perf_counter() - started
+print(json.dumps({{"seconds": seconds, "loaded": sorted(set(sys.modules) - before)}}))
+"""
+
+
+@pytest.mark.parametrize("module", ["raddle", "raddle.errors", "raddle.journal", "raddle.backends", "raddle.testing"])
+def test_import_loads_nothing_heavy(module: str) -> None:
+    program = PROGRAM.format(module=module)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    report = json.loads(result.stdout)
+    print(f"import {module}: {report['seconds'] * 1000:.0f} ms, {len(report['loaded'])} modules")
+    loaded = {name.partition(".")[0] for name in report["loaded"]}
+    assert not loaded & HEAVY
