@@ -8,6 +8,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 SYNC := $(BIN)/uv sync --quiet --frozen --all-extras
 READY := .venv/raddle-ready
+# In two goes: polars brings threads of its own, and the tests that fork want a process without any.
+ENGINE := pytest --ignore tests/workloads
+WORKLOADS := pytest tests/workloads
 
 export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
@@ -32,7 +35,8 @@ types: $(READY)  ## mypy --strict
 	$(BIN)/mypy
 
 tests: $(READY)  ## the tests, on the Python of .venv alone
-	$(BIN)/python -m pytest
+	RADDLE_HISTORIES=20000 $(BIN)/python -m $(ENGINE)
+	$(BIN)/python -m $(WORKLOADS)
 
 docs: $(READY)  ## check the pages in docs/: every name and option is there, examples run, links hold
 	$(BIN)/python -m pytest tests/test_docs.py
@@ -41,8 +45,9 @@ bench: $(READY)  ## microseconds per item, beside the standard library, joblib a
 	$(SYNC) --inexact --group bench
 	$(BIN)/python benchmarks/overhead.py
 
-chaos: $(READY)  ## kill -9 at random moments, then resume; minutes
-	RADDLE_CHAOS=1 $(BIN)/python -m pytest -m chaos
+chaos: $(READY)  ## kill -9 at random moments, then resume; hundreds of thousands of simulated histories; minutes
+	RADDLE_CHAOS=1 $(BIN)/python -m pytest -s -m chaos
+	RADDLE_HISTORIES=300000 $(BIN)/python -m pytest tests/unit/test_machine_simulation.py
 
 # ---------------------------------------------------------------------------------------------- environments
 
@@ -69,4 +74,4 @@ test-3.11 test-3.12 test-3.13: test-%: $(READY)
 	if [ -z "$$python" ]; then echo "Python $*: not found, skipped"; exit 0; fi; \
 	echo "Python $*: $$python"; \
 	UV_PROJECT_ENVIRONMENT=.venv-$* $(SYNC) --python "$$python"; \
-	.venv-$*/bin/python -m pytest
+	.venv-$*/bin/python -m $(ENGINE); .venv-$*/bin/python -m $(WORKLOADS)

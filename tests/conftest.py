@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,6 +21,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("chaos"):
             item.add_marker(pytest.mark.skip(reason="kills processes for minutes: make chaos (RADDLE_CHAOS=1)"))
+
+
+@pytest.fixture(autouse=True)
+def _csv_limit() -> Iterator[None]:
+    """The limit belongs to the whole interpreter, and `raddle map` raises it."""
+    before = csv.field_size_limit()
+    yield
+    csv.field_size_limit(before)
 
 
 @pytest.fixture(scope="session")

@@ -617,8 +617,11 @@ def test_a_killed_zygote_ends_the_run(make: Callable[..., ProcessBackend], tmp_p
     wait_until(lambda: not alive(worker) and not alive(sleep), patience=2)
 
 
-def test_close_gives_back_what_is_queued_too(make: Callable[..., ProcessBackend]) -> None:
+def test_close_gives_back_what_is_queued_too(make: Callable[..., ProcessBackend], tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+
     def func(item: int) -> bool:
+        inside.touch()
         while item == 0 and not attempt().cancelled:
             time.sleep(0.001)
         return attempt().cancelled
@@ -626,7 +629,7 @@ def test_close_gives_back_what_is_queued_too(make: Callable[..., ProcessBackend]
     backend = make(func)
     backend.start(0, chunk(0, [0, 1, 2]))
     backend.start(0, chunk(1, [3]))
-    wait_until(backend.running, backend)
+    wait_until(inside.exists, backend)  # running() is true a moment before
     backend.stop(0, "close")
     first, second = answers(backend, 2)
     assert (first.values, second.values) == ([True], [])

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from raddle._engine.pending import Lot
     from raddle._model import Chunk, ErrorInfo, Outcome
 
-#: histories in one run of this file; `make chaos` sets more
-HISTORIES = int(os.environ.get("RADDLE_HISTORIES", "20000"))
+#: histories in one run of this file; `make test` sets 20,000 and `make chaos` 300,000
+HISTORIES = int(os.environ.get("RADDLE_HISTORIES", "4000"))
 BATCHES = 20
 
 
