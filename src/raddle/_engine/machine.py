@@ -4,13 +4,13 @@
                                      ▲              │ error, timeout, crash: wait for the next try
                                      └──────────────┘ unstarted: given back
 
-What always holds, and is checked after every step of a simulation (`raddle.testing.check_machine`):
+What always holds, and is checked after every step of a simulation (`raddle.testing.simulate`):
 one outcome per admitted item; nothing starts after a stop; one item per key at a time, in input order; no worker
 holds more than its depth; never more between source and consumer than the window; a retry waits its backoff; a
 deadline frees its slot; with a journal, nothing starts before its lease and nothing is delivered before its record.
 
-The module is longer than the house's 300 lines because these rules share one state; what could be cut off without
-tearing that apart lives in `pending`, `outcomes` and `_policy`.
+The module is longer than the house's 300 lines because these rules share one state. What could be cut off is in
+`waiting` (what is not with a worker), `ledger` (the way out), `outcomes`, `pending` and `_policy`.
 """
 
 from __future__ import annotations
