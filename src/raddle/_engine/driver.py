@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from raddle._engine import commands
-from raddle._events import Event, Observed, SourceReady, Ticked
+from raddle._events import Event, Observed, SourceReady, StopAsked, Ticked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +108,20 @@ class Driver:
         wake_at = self.machine.wake_at
         if wake_at is not None and now >= wake_at:
             self._do_all(self.machine.handle(Ticked(self._backend.running()), now))
+
+    def cut_short(self, error: BaseException) -> None:
+        """End after a step that was cut off in the middle, by a Ctrl-C in the caller's own thread.
+
+        What has come is still taken in and recorded. What was about to be done is not known any more, so nothing is
+        waited for.
+        """
+        try:
+            self._hear(StopAsked("kill", f"cut short by {type(error).__name__}", discard=True))
+            while not self.finished and (came := self._backend.inbox.take(0)):
+                for event in came:
+                    self._hear(event)
+        finally:
+            self.give_up(error)
 
     def give_up(self, error: BaseException) -> None:
         """End without the machine: it, or something it relies on, is broken."""

@@ -114,7 +114,11 @@ class Run:
             self._taken = 0
         outbox = self._driver.outbox
         while self._thread is None and outbox.empty:
-            self._driver.step()
+            try:
+                self._driver.step()
+            except BaseException as error:
+                self._driver.cut_short(error)
+                raise
         batch = outbox.get()
         self._taken = len(batch or ())
         return batch

@@ -105,8 +105,10 @@ class Source:
                 self._burst = min(2 * self._burst, _BURST_ITEMS) if fast else max(1, self._burst // 4)
                 count -= burst
                 self._ring()
-        except BaseException as error:  # noqa: BLE001 - whatever the source raises is raised where outcomes are read
+        except BaseException as error:
             self.reading = False
+            if not self.threaded and not isinstance(error, Exception):
+                raise  # a Ctrl-C in the caller's own thread is the caller's
             self._error = SourceEnded(error)
             self._ring()
 
