@@ -158,22 +158,34 @@ def run(
             rules = replace(rules, run_id=store.begin(header, resume=resume, put=place.inbox.put))
         else:
             rules = replace(rules, run_id=os.urandom(16).hex())
-        clock = _Clock()
-        threaded = able.name != "serial"
         intake = Intake(
-            Source(items, place.inbox.put, threaded=threaded),
+            Source(items, place.inbox.put, threaded=able.name != "serial"),
             key=key,
             priority=priority,
             identify=None if store is None else item_id if id is None else _identify(id),
             known=None if store is None else store.known,
         )
-        stats = Stats()
-        observers: list[Observer] = [_timed(stats, clock), *observer_for(progress, clock=clock)]
-        machine = Machine(rules, chance=random.random)
-        driver = Driver(machine, place, intake, clock=clock, journal=store, observers=observers)
-        driver.begin(RunStarted(rules.name, able.name, able.workers, total))
+        started = _start(rules, place, intake, store, progress=progress, total=total)
         undo.pop_all()
-    return Run(driver, place.inbox, lambda: stats.snapshot(clock.now()), threaded=threaded)
+    return started
+
+
+def _start(
+    rules: Rules,
+    place: Backend,
+    intake: Intake,
+    store: Journal | None,
+    *,
+    progress: str | Observer | Sequence[str | Observer] | None,
+    total: int | None,
+) -> Run:
+    clock = _Clock()
+    stats = Stats()
+    observers: list[Observer] = [_timed(stats, clock), *observer_for(progress, clock=clock)]
+    machine = Machine(rules, chance=random.random)
+    driver = Driver(machine, place, intake, clock=clock, journal=store, observers=observers)
+    driver.begin(RunStarted(rules.name, rules.backend, rules.workers, total))
+    return Run(driver, place.inbox, lambda: stats.snapshot(clock.now()), threaded=intake.source.threaded)
 
 
 def _header(func: Callable[[Any], Any], rules: Rules, total: int | None, *, unique_ids: bool) -> RunHeader:
