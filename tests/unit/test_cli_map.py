@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FUNCTIONS = """
 import time
+from pathlib import Path
 
 def up(text):
     return text.upper()
@@ -35,6 +36,7 @@ def odd(item):
     return item["n"]
 
 def slow(text):
+    Path(f"at {text}").touch()
     time.sleep(float(text))
     return text
 
@@ -245,6 +247,8 @@ def test_second_signal_kills(folder: Path, backend: str) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline()
+        while not (folder / "at 60").exists():
+            assert process.poll() is None
         process.send_signal(signal.SIGINT)
         said = b""
         while b"Once more" not in said:

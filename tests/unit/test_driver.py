@@ -168,7 +168,7 @@ def test_fail_stops_the_rest_and_reports_it() -> None:
 
 
 def test_a_stop_lets_running_items_end_within_the_grace() -> None:
-    life = live(lambda item, _: Step(seconds=3 if item < 9 else 1000, value=item), range(40), stop_at=8, grace=5)
+    life = live(lambda item, _: Step(seconds=3 if item < 7 else 1000, value=item), range(40), stop_at=7, grace=5)
     assert life.summary.stopped == "enough"
     assert life.clock.now() <= 12 + 5 + 1
     assert {Status.OK, Status.CANCELLED} == set(life.statuses())

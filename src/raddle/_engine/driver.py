@@ -11,7 +11,7 @@ items ──▶ Intake ──event──▶ machine ──commands──▶ driv
 from __future__ import annotations
 
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from raddle._engine import commands
@@ -25,10 +25,17 @@ if TYPE_CHECKING:
     from raddle._model import Outcome, Summary
     from raddle._ports import Backend, Clock, Journal, Observer
 
-__all__ = ["Driver", "Outbox"]
+__all__ = ["PATIENCE", "Driver", "Outbox"]
 
 #: seconds after which the driver looks whether a source that is being read in a burst has stalled half-way
 _LOOK_IN = 0.02
+#: seconds that the caller's thread waits without looking for signals
+PATIENCE = 0.25
+
+
+def _is_patient(event: Event) -> bool:
+    """Whether an event may wait for those that came before it. A stop may not: they would start more work."""
+    return not isinstance(event, StopAsked)
 
 
 class Outbox:
@@ -49,8 +56,15 @@ class Outbox:
         self._lists.put(None)
 
     def get(self) -> list[Outcome] | None:
-        """Wait for some."""
-        return self._lists.get()
+        """Wait for some.
+
+        Not for ever in one go: a signal that comes in the instant before the wait is seen only after it.
+        """
+        while True:
+            try:
+                return self._lists.get(timeout=PATIENCE)
+            except Empty:
+                continue
 
     @property
     def empty(self) -> bool:
@@ -100,7 +114,10 @@ class Driver:
         source = self._intake.source
         if source.reading:
             timeout = _LOOK_IN if timeout is None else min(timeout, _LOOK_IN)
-        for event in self._backend.inbox.take(timeout):
+        came = self._backend.inbox.take(timeout)
+        if len(came) > 1:
+            came.sort(key=_is_patient)
+        for event in came:
             self._hear(event)
         if source.reading:
             self._hear(SourceReady())
@@ -109,6 +126,10 @@ class Driver:
         if wake_at is not None and now >= wake_at:
             self._do_all(self.machine.handle(Ticked(self._backend.running()), now))
 
+    def stop_now(self, event: StopAsked) -> None:
+        """Let the machine hear of a stop before all that waits in the inbox. For the thread that steps."""
+        self._hear(event)
+
     def cut_short(self, error: BaseException) -> None:
         """End after a step that was cut off in the middle, by a Ctrl-C in the caller's own thread.
 
@@ -116,7 +137,7 @@ class Driver:
         waited for.
         """
         try:
-            self._hear(StopAsked("kill", f"cut short by {type(error).__name__}", discard=True))
+            self.stop_now(StopAsked("kill", f"cut short by {type(error).__name__}", discard=True))
             while not self.finished and (came := self._backend.inbox.take(0)):
                 for event in came:
                     self._hear(event)

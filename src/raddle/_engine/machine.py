@@ -73,6 +73,7 @@ class Machine:
     def handle(self, event: events.Event, now: float) -> list[Command]:
         """Take one event in and return what is to be done about it, in order."""
         self._now = now
+        self._out.clear()  # holds something only if the call before was cut off by a Ctrl-C: it must not come late
         if self._began is None:
             self._began = now
         if not self._finished:

@@ -6,6 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
+from raddle._engine.driver import PATIENCE
 from raddle._events import Consumed, StopAsked
 
 if TYPE_CHECKING:
@@ -124,10 +125,13 @@ class Run:
         return batch
 
     def _ask_and_wait(self, how: StopHow) -> None:
-        self._inbox.put(StopAsked(how, "the run was closed", discard=True))
+        stop = StopAsked(how, "the run was closed", discard=True)
         if self._thread is not None:
-            self._thread.join()
+            self._inbox.put(stop)
+            while self._thread.is_alive():
+                self._thread.join(PATIENCE)
         else:
+            self._driver.stop_now(stop)
             self._driver.run()
 
 
@@ -135,8 +139,11 @@ def _end(driver: Driver, inbox: Inbox, thread: threading.Thread | None) -> None:
     """Kill a run that nobody holds any more."""
     if driver.finished:
         return
-    inbox.put(StopAsked("kill", "nobody holds the run any more", discard=True))
+    stop = StopAsked("kill", "nobody holds the run any more", discard=True)
     if thread is None:
+        driver.stop_now(stop)
         driver.run()
-    elif thread is not threading.current_thread():
+        return
+    inbox.put(stop)
+    if thread is not threading.current_thread():
         thread.join(timeout=5)
