@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raddle import Outcome, Retry, Status, Summary
+from raddle import BackendError, Outcome, Retry, Status, Summary
 from raddle import _events as events
+from raddle._engine.commands import Finish
 from raddle._engine.driver import Driver
 from raddle._engine.machine import Machine
 from raddle._engine.rules import Rules
@@ -295,3 +296,14 @@ def test_totals_always_add_up(fates: list[Any], ordered: bool, workers: int) -> 
     found = {outcome.position: outcome.status for outcome in life.outcomes}
     assert found == {position: expected[fate] for position, fate in enumerate(fates)}
     assert len(life.outcomes) == len(fates)
+
+
+def test_values_of_a_chunk_that_nobody_holds_are_given_to_no_item() -> None:
+    machine = Machine(Rules(), chance=lambda: 0.5)
+    machine.begin(0.0)
+    machine.handle(events.Pulled(["a"]), 0.0)
+    *_, finish = machine.handle(events.ChunkEnded(0, 99, ["value"], [0.0, 1.0]), 1.0)
+    assert isinstance(finish, Finish)
+    assert isinstance(finish.error, BackendError)
+    assert "chunk=99 was answered by worker-0, which does not hold it" in str(finish.error)
+    assert (finish.summary.admitted, finish.summary.cancelled, finish.summary.ok) == (1, 1, 0)

@@ -166,7 +166,14 @@ class Machine:
     # ----------------------------------------------------------------------------------------------- the workers
 
     def _on_chunk_ended(self, event: events.ChunkEnded) -> None:
-        chunk = self._held[event.worker].popleft()
+        held = self._held[event.worker]
+        chunk = next((chunk for chunk in held if chunk.number == event.chunk), None)
+        if chunk is None:
+            # Never guess: values of another chunk would be given to the wrong items.
+            what = f"chunk={event.chunk} was answered by {self._name(event.worker)}, which does not hold it"
+            self._fail(errors.BackendError(f"{what}: the backend is broken"))
+            return
+        held.remove(chunk)
         self._settle(event.worker, chunk, event)
         self._give_back(chunk, len(event.values))
 

@@ -129,8 +129,12 @@ class World:
 
     def later(self, delay: float, happen: Callable[[], None]) -> None:
         """Let something happen after `delay` seconds."""
+        self.at(self.now + delay, happen)
+
+    def at(self, instant: float, happen: Callable[[], None]) -> None:
+        """Let something happen at exactly this instant; what was said first happens first."""
         self._count += 1
-        heapq.heappush(self._future, (self.now + delay, self._count, happen))
+        heapq.heappush(self._future, (instant, self._count, happen))
 
     def soon(self) -> float:
         """Return a short time."""
@@ -305,7 +309,7 @@ class World:
     def _answer(self, number: int, event: events.Event) -> None:
         worker = self.workers[number]
         worker.due = max(self.now + self.soon(), worker.due)
-        self.later(worker.due - self.now, lambda: self._hear(number, event))
+        self.at(worker.due, lambda: self._hear(number, event))
 
     def _hear(self, number: int, event: events.Event) -> None:
         if isinstance(event, events.WorkerLost):
