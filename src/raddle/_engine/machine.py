@@ -453,8 +453,8 @@ class Machine:
         depth = self._chunks.depth(self.rules.depth)
         window = self.rules.window or max(_WINDOW, 8 * workers * size)
         room = window - (self._admitted - self._ledger.consumed) - self._asked
-        if self._stopping:
-            want = room
+        if self._stopping or self.rules.prioritized:
+            want = room  # by priority: from all that the window holds
         else:
             free = sum(max(0, depth - len(held)) for held in self._held)
             ahead = workers if depth > 1 else 0
