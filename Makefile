@@ -41,13 +41,15 @@ tests: $(READY)  ## the tests, on the Python of .venv alone
 docs: $(READY)  ## check the pages in docs/: every name and option is there, examples run, links hold
 	$(BIN)/python -m pytest tests/test_docs.py
 
-bench: $(READY)  ## microseconds per item, beside the standard library, joblib and mpire
+bench: $(READY)  ## one table per question, beside the standard library and other libraries; a quarter of an hour
 	$(SYNC) --inexact --group bench
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/run_all.py
 
-chaos: $(READY)  ## kill -9 at random moments, then resume; hundreds of thousands of simulated histories; minutes
-	RADDLE_CHAOS=1 $(BIN)/python -m pytest -s -m chaos
-	RADDLE_HISTORIES=300000 $(BIN)/python -m pytest tests/unit/test_machine_simulation.py
+chaos: $(READY)  ## thousands of kills, power cuts and faults, two million simulated histories; hours
+	@rm -f build/chaos.jsonl
+	RADDLE_CHAOS=1 $(BIN)/python -m pytest -s -m chaos --timeout 7200
+	$(BIN)/python tests/chaos/histories.py 2_000_000
+	$(BIN)/python tests/chaos/summary.py
 
 # ---------------------------------------------------------------------------------------------- environments
 

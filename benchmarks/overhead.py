@@ -1,227 +1,234 @@
 """What one item costs when the work itself costs nothing: raddle beside what people use today.
 
-    make bench                                        (or: python benchmarks/overhead.py --json FILE)
+    python benchmarks/overhead.py [--payload]
 
-Every figure is the wall time of one whole call, from making the pool to having ended it, by the number of items.
-The rounds are interleaved, so that a noisy minute harms all alike, and the median round counts. raddle runs with
-its default settings; where a peer lives or dies by its chunksize, its default and the best of a few stand side by side.
+A figure is the wall time of one whole call, from making the pool to having ended it, by the number of items. Each is
+taken in a fresh interpreter, after one short call that pays for imports, clusters and kept pools. raddle runs with its
+default settings; where a peer has a chunksize, its default and the best of five stand side by side.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import importlib.util
-import json
-import multiprocessing
-import os
-import platform
-import statistics
+import asyncio
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import raddle
+import _items
+from _common import (
+    WORKERS,
+    Calls,
+    Entry,
+    Options,
+    Report,
+    by_group,
+    chosen,
+    measure,
+    number,
+    parse,
+    ratio,
+    run_entry,
+    say,
+    serve,
+    spread,
+)
+from _peers import NEEDS, OPEN, OPEN_ASYNC, exhaust
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    import argparse
+    from collections.abc import Iterator
 
-WORKERS = len(os.sched_getaffinity(0))
-CHUNKSIZES = (32, 256, 2048, 16384)
-PACKAGES = ("raddle", "joblib", "mpire")
+CHUNKS = (32, 256, 1024, 4096, 16384)
+MEGABYTE = 1_000_000
+#: they take many seconds to start, so they run in one round only
+CLUSTERS = {"dask client.map", "ray"}
 
-
-def nothing(number: int) -> int:
-    return number
-
-
-def exhaust(results: Iterable[Any]) -> None:
-    for _ in results:
-        pass
+# ---------------------------------------------------------------------------------------------- in a fresh interpreter
 
 
-def raddle_run(backend: str) -> Callable[[int], None]:
-    def call(count: int) -> None:
-        with raddle.run(nothing, range(count), backend=backend) as run:
-            exhaust(run)
-
-    return call
+def bare(count: int) -> dict[str, Any]:
+    began = time.perf_counter()
+    exhaust([_items.nothing(item) for item in range(count)])
+    return {"us": (time.perf_counter() - began) / count * 1e6}
 
 
-def thread_executor(count: int) -> None:
-    with ThreadPoolExecutor(WORKERS) as pool:
-        exhaust(pool.map(nothing, range(count)))
+def call(peer: str, count: int, chunk: int = 0, func: str = "nothing") -> dict[str, Any]:
+    """Time one call. `chunk=-1`: try all of CHUNKS on a quarter of the items first, and take the best."""
+    timed(peer, min(count, 1000), max(chunk, 0), func)
+    if chunk < 0:
+        chunk = min(CHUNKS, key=lambda size: timed(peer, count // 4, size, func))
+    return {"us": timed(peer, count, chunk, func) / count * 1e6, "chunk": chunk}
 
 
-def process_executor(chunksize: int) -> Callable[[int], None]:
-    def call(count: int) -> None:
-        with ProcessPoolExecutor(WORKERS) as pool:
-            exhaust(pool.map(nothing, range(count), chunksize=chunksize))
-
-    return call
-
-
-def multiprocessing_pool(chunksize: int) -> Callable[[int], None]:
-    def call(count: int) -> None:
-        with multiprocessing.Pool(WORKERS) as pool:
-            exhaust(pool.imap_unordered(nothing, range(count), chunksize=chunksize))
-
-    return call
+def timed(peer: str, count: int, chunk: int, func: str) -> float:
+    began = time.perf_counter()
+    with OPEN[peer](getattr(_items, func), range(count), chunk) as results:
+        got = exhaust(results)
+    seconds = time.perf_counter() - began
+    assert got == count, f"{got} of {count} results"
+    return seconds
 
 
-def joblib_parallel(prefer: str) -> Callable[[int], None]:
-    def call(count: int) -> None:
-        import joblib
+def call_async(peer: str, count: int) -> dict[str, Any]:
+    async def consume(items: int) -> int:
+        got = 0
+        async for _ in OPEN_ASYNC[peer](_items.nothing_async, range(items)):
+            got += 1
+        return got
 
-        exhaust(joblib.Parallel(n_jobs=WORKERS, prefer=prefer)(joblib.delayed(nothing)(i) for i in range(count)))
+    def once(items: int) -> float:
+        began = time.perf_counter()
+        got = asyncio.run(consume(items))
+        assert got == items, f"{got} of {items} results"
+        return time.perf_counter() - began
 
-    return call
-
-
-def mpire_pool(start_method: str) -> Callable[[int], None]:
-    def call(count: int) -> None:
-        import mpire
-
-        with mpire.WorkerPool(n_jobs=WORKERS, start_method=start_method) as pool:
-            exhaust(pool.map(nothing, range(count)))
-
-    return call
+    once(min(count, 1000))
+    return {"us": once(count) / count * 1e6}
 
 
-@dataclass
-class Contestant:
-    kind: str
-    name: str
-    call: Callable[[int], None]
-    #: the slow ones get fewer items, so that nobody waits for minutes
-    count: int
-    needs: str = ""
-    rounds: list[float] = field(default_factory=list)
+def payload(peer: str, count: int, chunk: int = 0) -> dict[str, Any]:
+    def items(many: int) -> Iterator[bytes]:
+        for index in range(many):
+            yield index.to_bytes(4, "big") * (MEGABYTE // 4)
 
-    def run(self) -> None:
-        started = time.perf_counter()
-        self.call(self.count)
-        self.rounds.append((time.perf_counter() - started) / self.count * 1e6)
+    def once(many: int) -> float:
+        began = time.perf_counter()
+        with OPEN[peer](_items.enlarge, items(many), chunk) as results:
+            assert exhaust(results) == many
+        return time.perf_counter() - began
 
-    @property
-    def installed(self) -> bool:
-        return not self.needs or importlib.util.find_spec(self.needs) is not None
+    once(WORKERS)
+    return {"ms": once(count) / count * 1e3}
 
 
-def best_chunksize(make: Callable[[int], Callable[[int], None]], count: int) -> int:
-    def seconds(chunksize: int) -> float:
-        started = time.perf_counter()
-        make(chunksize)(count)
-        return time.perf_counter() - started
+CALLS: Calls = {"bare": bare, "call": call, "call_async": call_async, "payload": payload}
 
-    return min(CHUNKSIZES, key=seconds)
+# --------------------------------------------------------------------------------------------------------- the script
 
 
-def contestants(scale: float) -> list[Contestant]:
-    many, some, few = int(400_000 * scale), int(100_000 * scale), int(20_000 * scale)
-    executor_best = best_chunksize(process_executor, many)
-    pool_best = best_chunksize(multiprocessing_pool, many)
+def contestants(options: Options) -> list[Entry]:
+    scale = options.pick(1.0, 0.02)
+    many, some, few, rare = (int(count * scale) for count in (1_000_000, 200_000, 20_000, 2_000))
+
+    def entry(group: str, peer: str, count: int, note: str = "", **params: Any) -> Entry:
+        name = f"{peer}, {note}" if note else peer
+        rounds = 1 if peer in CLUSTERS else 0
+        return Entry(group, name, "call", {"peer": peer, "count": count, **params}, NEEDS.get(peer, ""), 120, rounds)
+
+    def both(group: str, peer: str, slow: int, fast: int) -> list[Entry]:
+        return [entry(group, peer, slow, "default"), entry(group, peer, fast, "best chunk", chunk=-1)]
+
+    def async_(peer: str, count: int, needs: str = "") -> Entry:
+        return Entry("asyncio", peer, "call_async", {"peer": peer, "count": count}, needs, 120)
+
     return [
-        Contestant("threads", "raddle.run", raddle_run("threads"), many),
-        Contestant("threads", "ThreadPoolExecutor.map", thread_executor, some),
-        Contestant("threads", "joblib.Parallel", joblib_parallel("threads"), some, "joblib"),
-        Contestant("threads", "mpire map", mpire_pool("threading"), many, "mpire"),
-        Contestant("processes", "raddle.run", raddle_run("processes"), many),
-        Contestant("processes", "ProcessPoolExecutor.map, chunksize 1 (default)", process_executor(1), few),
-        Contestant(
-            "processes", f"ProcessPoolExecutor.map, chunksize {executor_best}", process_executor(executor_best), many
-        ),
-        Contestant("processes", "Pool.imap_unordered, chunksize 1 (default)", multiprocessing_pool(1), few),
-        Contestant("processes", f"Pool.imap_unordered, chunksize {pool_best}", multiprocessing_pool(pool_best), many),
-        Contestant("processes", "joblib.Parallel", joblib_parallel("processes"), some, "joblib"),
-        Contestant("processes", "mpire map", mpire_pool("fork"), many, "mpire"),
+        Entry("serial", "a list comprehension", "bare", {"count": many}),
+        entry("serial", "raddle serial", many),
+        entry("threads", "raddle threads", many),
+        entry("threads", "ThreadPoolExecutor.map", some, "default"),
+        *both("threads", "ThreadPool.imap_unordered", some, many),
+        *both("threads", "joblib threading", few, some),
+        entry("threads", "mpire threads map", some, "default"),
+        *both("threads", "pebble ThreadPool.map", few, some),
+        entry("processes", "raddle processes", many),
+        *both("processes", "ProcessPoolExecutor.map", few, many),
+        *both("processes", "Pool.imap_unordered", few, many),
+        entry("processes", "Pool.map", many, "default (all at the end)"),
+        *both("processes", "joblib loky", some, some),
+        *both("processes", "mpire map", some, some),
+        *both("processes", "pebble ProcessPool.map", few, some),
+        entry("processes", "ray", rare, "a task per item"),
+        entry("processes", "ray", some, "batches of 500", chunk=500),
+        entry("asyncio", "raddle asyncio", many, func="nothing_async"),
+        async_("raddle arun", many),
+        async_("asyncio.gather + Semaphore(64)", some),
+        async_("aiometer.amap(64)", few, "aiometer"),
+        entry("dask", "raddle dask", few),
+        entry("dask", "dask client.map", rare),
     ]
 
 
-def machine() -> dict[str, Any]:
-    cpuinfo = Path("/proc/cpuinfo")
-    models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
-    return {
-        "cpu": models[0].split(":", 1)[1].strip() if models else platform.machine(),
-        "workers": WORKERS,
-        "load": round(os.getloadavg()[0], 2),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
-    }
-
-
-def version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def table(entries: list[Contestant]) -> list[dict[str, Any]]:
-    own = {entry.kind: statistics.median(entry.rounds) for entry in entries if entry.name == "raddle.run"}
-    rows: list[dict[str, Any]] = []
+def remember_chunks(entries: list[Entry]) -> None:
+    """Find the best chunk once, before the rounds, so that all rounds measure the same thing."""
     for entry in entries:
-        micros = statistics.median(entry.rounds) if entry.rounds else None
-        rows.append(
-            {
-                "backend": entry.kind,
-                "what": entry.name,
-                "items": entry.count,
-                "us_per_item": micros,
-                "rounds": entry.rounds,
-                "raddle_time_to_theirs": own[entry.kind] / micros if micros else None,
-            }
-        )
-    return rows
+        if entry.params.get("chunk") == -1 and entry.installed:
+            say(f"which chunk is best: {entry.name}")
+            found = run_entry(entry).get("chunk", CHUNKS[1])
+            entry.params["chunk"] = found
+            entry.name = entry.name.replace("best chunk", f"best chunk ({found:,})")
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    print("| backend | what | items | µs per item | min – max | raddle's time / theirs |")
-    print("|---|---|---:|---:|---:|---:|")
-    for row in rows:
-        start = f"| {row['backend']} | {row['what']} | {row['items']:,} |"
-        if row["us_per_item"] is None:
-            print(start, "not installed | | |")
-            continue
-        spread = f"{min(row['rounds']):.2f} – {max(row['rounds']):.2f}"
-        print(start, f"{row['us_per_item']:.2f} | {spread} | {row['raddle_time_to_theirs']:.2f} |")
+def no_op_table(report: Report, options: Options) -> list[Entry]:
+    entries = chosen(contestants(options), options)
+    if options.quick and not options.peers:
+        entries = [entry for entry in entries if entry.group != "dask"]  # a cluster takes seconds to start
+    remember_chunks(entries)
+    measure(entries, options)
+    rows = []
+    for group, members in by_group(entries):
+        ours = next((entry.median("us") for entry in members if entry.ours), None)
+        for entry in members:
+            found = entry.median("us")
+            rows.append(
+                (
+                    f"{group}: {entry.name}",
+                    f"{entry.params['count']:,}",
+                    number(found) or entry.trouble,
+                    spread(entry.values("us")),
+                    ratio(ours, found),
+                )
+            )
+            if entry.name in {"raddle threads", "raddle processes", "raddle asyncio", "raddle arun"} and found:
+                report.goal(f"µs per no-op item, {entry.name}", "<= 1", found, met=found <= 1)
+    report.table(("what", "items", "µs per item", "min – max", "raddle's time / theirs"), rows)
+    return entries
 
 
-@dataclass(frozen=True)
-class Options:
-    rounds: int
-    scale: float
-    json: Path | None
+def payload_table(report: Report, options: Options) -> list[Entry]:
+    count = options.pick(400, 8)
+
+    def entry(peer: str) -> Entry:
+        rounds = 1 if peer in CLUSTERS else 0
+        return Entry("payload", peer, "payload", {"peer": peer, "count": count}, NEEDS.get(peer, ""), 60, rounds)
+
+    names = (
+        "raddle processes",
+        "ProcessPoolExecutor.map",
+        "Pool.imap_unordered",
+        "joblib loky",
+        "mpire map",
+        "pebble ProcessPool.map",
+        "dask client.map",
+        "ray",
+    )
+    entries = chosen([entry(name) for name in names], options)
+    measure(entries, options)
+    ours = next((entry.median("ms") for entry in entries if entry.ours), None)
+    rows = [
+        (e.name, number(e.median("ms")) or e.trouble, spread(e.values("ms")), ratio(ours, e.median("ms")))
+        for e in entries
+    ]
+    report.table(
+        ("1 MB in and 1 MB out", "ms per item", "min – max", "raddle's time / theirs"),
+        rows,
+        title=f"Large payloads, {WORKERS} processes, {count} items",
+    )
+    if ours:
+        report.goal("ms per item of 1 MB in and out", "<= 1.9 (joblib, mpire)", ours, met=ours <= 1.9)
+    return entries
 
 
-def parse() -> Options:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="rounds per contestant (default 3)")
-    parser.add_argument("--scale", type=float, default=1.0, help="multiply all item counts (default 1)")
-    parser.add_argument("--json", type=Path, help="write facts and figures to this file too")
-    given = parser.parse_args()
-    return Options(rounds=given.rounds, scale=given.scale, json=given.json)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--payload", action="store_true", help="only the items of 1 MB")
 
 
 def main() -> None:
-    options = parse()
-    facts = machine()
-    print(", ".join(f"{name}: {value}" for name, value in facts.items() if name != "versions"))
-    print(", ".join(f"{name} {value}" for name, value in facts["versions"].items()))
-    print()
-    entries = contestants(options.scale)
-    for _ in range(options.rounds):
-        for entry in entries:
-            if entry.installed:
-                entry.run()
-    rows = table(entries)
-    show(rows)
-    if options.json:
-        options.json.write_text(json.dumps({"options": asdict(options), "machine": facts, "rows": rows}, default=str))
+    options = parse(__doc__, rounds=3, extra=add_options)
+    report = Report("What one item costs", options)
+    entries = [] if options.extra.payload else no_op_table(report, options)
+    entries += payload_table(report, options)
+    report.end(entries)
 
 
 if __name__ == "__main__":
+    serve(CALLS)
     main()

@@ -46,4 +46,4 @@ def data() -> Path:
     return folder
 
 
-pytest.register_assert_rewrite("raddle.testing.backend_suite", "raddle.testing.journal_suite")
+pytest.register_assert_rewrite("raddle.testing.backend_suite", "raddle.testing.journal_suite", "raddle.testing.records")

@@ -58,7 +58,18 @@ def test_every_parameter_of_run_is_in_the_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    "cls", [raddle.Attempt, raddle.ErrorInfo, raddle.Outcome, raddle.Retry, raddle.Run, raddle.Summary]
+    "cls",
+    [
+        raddle.AsyncRun,
+        raddle.Attempt,
+        raddle.ErrorInfo,
+        raddle.Outcome,
+        raddle.Rate,
+        raddle.Rejected,
+        raddle.Retry,
+        raddle.Run,
+        raddle.Summary,
+    ],
 )
 def test_every_attribute_of_a_public_class_is_in_the_reference(cls: type) -> None:
     own = set(vars(cls)) | set(getattr(cls, "__annotations__", {}))
@@ -114,6 +125,7 @@ def test_shown_commands_exist(page: Path, known: dict[str, Any]) -> None:
         shown = line.removeprefix("$ ").split("#")[0].split("|")[-1].split()
         if shown[:1] != ["raddle"]:
             continue
+        shown = shown[: shown.index("--")] if "--" in shown else shown
         path = max((path for path in known if shown[: path.count(" ") + 1] == path.split()), key=len, default=None)
         assert path is not None, f"no such command: {line}"
         unknown = {word.split("=")[0] for word in shown if word.startswith("--")} - options(known[path]) - {"--help"}

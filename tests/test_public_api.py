@@ -22,16 +22,20 @@ PACKAGES = ["raddle"] + [
 
 # A name that comes or goes is a change for users: change it here, in docs/reference/api.md and in CHANGELOG.md.
 PUBLIC = {
+    "AsyncRun",
     "Attempt",
     "ErrorInfo",
     "OnError",
     "Outcome",
+    "Rate",
     "Retry",
     "Run",
     "Status",
     "Summary",
+    "arun",
     "attempt",
     "run",
+    "run_process",
     *errors.__all__,
 }
 

@@ -9,11 +9,14 @@ with raddle.run(resize, paths, timeout=30, retry=3, journal="runs.db", resume=Tr
 print(run.summary)
 """
 
-from raddle._api import run
+from raddle._api import arun, run
 from raddle._attempt import Attempt, attempt
+from raddle._engine.arun import AsyncRun
 from raddle._engine.run import Run
 from raddle._model import ErrorInfo, OnError, Outcome, Status, Summary
+from raddle._policy.rate import Rate
 from raddle._policy.retry import Retry
+from raddle._process import run_process
 from raddle.errors import (
     BackendError,
     ConfigError,
@@ -25,11 +28,14 @@ from raddle.errors import (
     JournalError,
     JournalLocked,
     MissingExtra,
+    OutOfMemory,
     RaddleError,
+    Rejected,
     WorkerCrashed,
 )
 
 __all__ = [
+    "AsyncRun",
     "Attempt",
     "BackendError",
     "ConfigError",
@@ -43,13 +49,18 @@ __all__ = [
     "JournalLocked",
     "MissingExtra",
     "OnError",
+    "OutOfMemory",
     "Outcome",
     "RaddleError",
+    "Rate",
+    "Rejected",
     "Retry",
     "Run",
     "Status",
     "Summary",
     "WorkerCrashed",
+    "arun",
     "attempt",
     "run",
+    "run_process",
 ]

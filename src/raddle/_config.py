@@ -10,21 +10,24 @@ import math
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from raddle._host import parse_bytes
+from raddle._policy.rate import Rate
 from raddle._policy.retry import Retry
 from raddle.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from raddle._model import OnError
+    from raddle._model import OnError, OnInterrupted
 
 __all__ = ["BACKENDS", "PROGRESS", "RunConfig", "load", "validate"]
 
-BACKENDS = ("auto", "serial", "threads", "processes")
+BACKENDS = ("auto", "serial", "threads", "processes", "asyncio")
 PROGRESS = ("auto", "live", "line", "jsonl", "logging", "none")
 _ON_ERROR = ("skip", "fail")
+_ON_INTERRUPTED = ("run", "fail")
 _PREFIX = "RADDLE_"
 
 
@@ -40,13 +43,20 @@ class RunConfig:
     #: further tries after the first
     retry: int | None = None
     on_error: OnError = "skip"
+    #: items that were under way when the program died: run again, or given up
+    on_interrupted: OnInterrupted = "run"
     ordered: bool = True
     #: most items between the source and the consumer
     window: int | None = None
+    #: "auto": all that is granted; a size such as "4GiB"; "none": nobody looks
+    memory: str | None = "auto"
+    #: most items to start per second
+    rate: float | None = None
     #: path of the journal
     journal: str | None = None
     name: str | None = None
-    resume: bool = False
+    #: "failed": run what did not end ok again too
+    resume: bool | Literal["failed"] = False
     #: seconds that running attempts have to end when the run is stopped
     grace: float = 5.0
     #: "auto": live on a terminal, lines otherwise
@@ -92,8 +102,9 @@ def validate(**options: Any) -> None:
         if name not in _CHECKS:
             raise ConfigError(f"{name}={value!r}: there is no such option{_nearest(name)}")
         _check(name, value, shown=f"{name}={value!r}")
-    if options.get("resume") and "journal" in options and options["journal"] is None:
-        raise ConfigError("resume=True: needs journal=, the file that remembers what is done")
+    resume = options.get("resume")
+    if resume and "journal" in options and options["journal"] is None:
+        raise ConfigError(f"resume={resume!r}: needs journal=, the file that remembers what is done")
 
 
 # ------------------------------------------------------------------------------------------------------- places
@@ -194,6 +205,32 @@ def _seconds(words: str, *, zero: bool, optional: bool = False) -> Callable[[Any
     return check
 
 
+def _backend(value: Any) -> str | None:
+    if isinstance(value, str) and "://" in value:
+        return None  # the address of a Dask scheduler
+    return _one_of(*BACKENDS, objects=True)(value)
+
+
+def _resume(value: Any) -> str | None:
+    return None if isinstance(value, bool) or value == "failed" else 'must be true, false or "failed"'
+
+
+def _rate(value: Any) -> str | None:
+    if value is None or isinstance(value, Rate):
+        return None
+    return _seconds("items per second, more than 0, or a Rate", zero=False)(value)
+
+
+def _memory(value: Any) -> str | None:
+    if value is None or value in ("auto", "none"):
+        return None
+    try:
+        parse_bytes(value)
+    except ConfigError as error:
+        return str(error).partition(": ")[2]
+    return None
+
+
 def _flag(value: Any) -> str | None:
     return None if isinstance(value, bool) else "must be true or false"
 
@@ -227,16 +264,19 @@ def _progress(value: Any) -> str | None:
 
 
 _CHECKS: dict[str, Callable[[Any], str | None]] = {
-    "backend": _one_of(*BACKENDS, objects=True),
+    "backend": _backend,
     "workers": _whole(0, "0 (all granted CPUs) or more"),
     "timeout": _seconds("seconds for one attempt, more than 0", zero=False, optional=True),
     "retry": _retry,
     "on_error": _one_of(*_ON_ERROR),
+    "on_interrupted": _one_of(*_ON_INTERRUPTED),
     "ordered": _flag,
     "window": _whole(1, "the most items between source and consumer, 1 or more", optional=True),
+    "memory": _memory,
+    "rate": _rate,
     "journal": _journal,
     "name": _name,
-    "resume": _flag,
+    "resume": _resume,
     "grace": _seconds("seconds, 0 or more", zero=True),
     "progress": _progress,
 }
@@ -262,9 +302,10 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "retry": _optional(int),
     "ordered": _boolean,
     "window": _optional(int),
+    "rate": _optional(float),
     "journal": _optional(str),
     "name": _optional(str),
-    "resume": _boolean,
+    "resume": lambda text: text.lower() if text.lower() == "failed" else _boolean(text),
     "grace": float,
 }
 

@@ -1,21 +1,24 @@
 """What happened, in the past tense. Values only: nothing here can be called back.
 
+Named tuples and not dataclasses, as what crosses a boundary elsewhere is: there are many kinds, and making one kind
+takes a tenth of the time; that is what `import raddle` waits for. Events are told apart by their class.
+
 The first group is what the machine hears, through the one inbox. The second is what observers hear.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from raddle._model import ErrorInfo, Outcome, Running, StopHow, Summary
 
 # ------------------------------------------------------------------------------------------ heard by the machine
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(NamedTuple):
     """Items came from the source, in input order. The optional lists run parallel to `items`."""
 
     items: list[Any]
@@ -23,25 +26,24 @@ class Pulled:
     priorities: list[Any] | None = None
     ids: list[bytes] | None = None
     #: offset -> outcome found in the journal; such an item is not run
-    resumed: dict[int, Outcome] = field(default_factory=dict)
+    resumed: Mapping[int, Outcome] = {}
     #: offset -> attempts of earlier sessions that the program did not survive
-    interruptions: dict[int, int] = field(default_factory=dict)
+    interruptions: Mapping[int, int] = {}
+    #: what each item takes of the second quantity of `rate=`
+    costs: list[float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceReady:
+class SourceReady(NamedTuple):
     """The source has something to collect. The driver turns this into `Pulled`; the machine never hears it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceEnded:
+class SourceEnded(NamedTuple):
     """The source is exhausted, or raised `error`."""
 
     error: BaseException | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkEnded:
+class ChunkEnded(NamedTuple):
     """A worker is through with a chunk, or gives the unstarted rest of it back.
 
     `values` has one entry for each item that was run to its end (None where `errors` has its offset); items beyond
@@ -53,12 +55,11 @@ class ChunkEnded:
     chunk: int
     values: list[Any]
     clock: list[float]
-    errors: dict[int, ErrorInfo] = field(default_factory=dict)
+    errors: Mapping[int, ErrorInfo] = {}
     stored: list[bytes] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerLost:
+class WorkerLost(NamedTuple):
     """A worker died, was killed, or was abandoned; all it held beyond `ended` and `offset` was not started.
 
     The slot is free again at once: the backend brings a new worker when the next chunk is started on it. So a chunk
@@ -79,29 +80,39 @@ class WorkerLost:
     started: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """The journal committed everything up to and including this ticket."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class Consumed:
+class Consumed(NamedTuple):
     """The consumer took this many outcomes."""
 
-    count: int
+    outcomes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ticked:
+class Memory(NamedTuple):
+    """A look at memory. Bytes."""
+
+    used: int
+    #: what this process may use: the least of all limits that bind it
+    limit: int
+    #: part of the last ten seconds in which all work stood still for want of memory (PSI "full avg10"), 0 to 1
+    stalled: float = 0.0
+    #: resident memory of each worker process that runs an item, with all that it started, by slot
+    workers: Mapping[int, int] = {}
+
+
+class Ticked(NamedTuple):
     """Time passed; this is what the workers are running now."""
 
     running: list[Running]
+    #: what memory is like now; None unless the machine wanted to know (`Machine.wants_memory`)
+    memory: Memory | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StopAsked:
+class StopAsked(NamedTuple):
     """Somebody wants the run to end: "close" lets running attempts drain, "kill" does not."""
 
     how: StopHow
@@ -110,22 +121,58 @@ class StopAsked:
     discard: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RunFailed:
+class RunFailed(NamedTuple):
     """The backend or the journal cannot go on; the run ends and raises `error`."""
 
     error: BaseException
 
 
+class Measured(NamedTuple):
+    """What a worker process saw of the first items: how `backend="auto"` knows where the others should run."""
+
+    items: int
+    #: seconds that the items took, all together
+    wall: float
+    #: seconds of CPU time that the worker used meanwhile, all its threads, and that its main thread stood in line for
+    cpu: float
+    #: how long, on average, another thread of the worker waited for the interpreter lock when it wanted it, in seconds
+    lag: float
+    #: how often that was tried; 0: `lag` says nothing
+    probes: int
+    #: seconds spent on pickling and unpickling these items and their results in the worker
+    transfer: float
+
+
+class Reported(NamedTuple):
+    """An item says how far it is: `raddle.attempt().report(...)`."""
+
+    worker: int
+    chunk: int
+    offset: int
+    #: 0 to 100
+    percent: float
+    note: str
+
+
 Event = (
-    Pulled | SourceReady | SourceEnded | ChunkEnded | WorkerLost | Recorded | Consumed | Ticked | StopAsked | RunFailed
+    Pulled
+    | SourceReady
+    | SourceEnded
+    | ChunkEnded
+    | WorkerLost
+    | Recorded
+    | Consumed
+    | Ticked
+    | StopAsked
+    | RunFailed
+    | Measured
+    | Reported
 )
 
 # ------------------------------------------------------------------------------------------- heard by observers
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """A run begins. `total` is None when the source has no length."""
 
     name: str
@@ -134,8 +181,7 @@ class RunStarted:
     total: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkStarted:
+class ChunkStarted(NamedTuple):
     """A worker was given items."""
 
     worker: str
@@ -143,8 +189,7 @@ class ChunkStarted:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(NamedTuple):
     """An attempt did not end well and will be tried again after `wait` seconds."""
 
     position: int
@@ -154,33 +199,57 @@ class AttemptFailed:
     wait: float
 
 
-@dataclass(frozen=True, slots=True)
-class ItemsEnded:
+class ItemsEnded(NamedTuple):
     """Items have their outcome (and, with a journal, it is committed)."""
 
-    outcomes: list[Outcome]
+    outcomes: Sequence[Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerReplaced:
+class WorkerReplaced(NamedTuple):
     """A worker was lost; its slot gets a new one."""
 
     worker: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunStopping:
+class AttemptReported(NamedTuple):
+    """An item says how far it is."""
+
+    position: int
+    item: Any
+    attempt: int
+    #: 0 to 100
+    percent: float
+    note: str
+
+
+class LimitChanged(NamedTuple):
+    """Another number of workers may be busy at once, or another backend has been chosen."""
+
+    limit: int
+    reason: str
+
+
+class RunStopping(NamedTuple):
     """Nothing more starts."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(NamedTuple):
     """All is over; the last event of a run."""
 
     summary: Summary
 
 
-Observed = RunStarted | ChunkStarted | AttemptFailed | ItemsEnded | WorkerReplaced | RunStopping | RunEnded
+Observed = (
+    RunStarted
+    | ChunkStarted
+    | AttemptFailed
+    | AttemptReported
+    | ItemsEnded
+    | WorkerReplaced
+    | LimitChanged
+    | RunStopping
+    | RunEnded
+)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from itertools import islice, repeat
+from operator import sub
+from typing import Any, Literal, NamedTuple, overload
 
 from raddle import errors
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 __all__ = [
+    "Batch",
     "Chunk",
     "ErrorInfo",
     "OnError",
+    "OnInterrupted",
     "Outcome",
     "Running",
     "Status",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 OnError = Literal["skip", "fail"]
+OnInterrupted = Literal["run", "fail"]
 
 # "close": start nothing more of what the worker holds, give the unstarted rest back, finish the item under way.
 # "kill": end the item under way too (process group killed, thread abandoned).
@@ -54,6 +57,8 @@ class ErrorInfo:
     traceback: str = ""
     lineage: tuple[str, ...] = ()
     exception: BaseException | None = None
+    #: seconds, of a `raddle.Rejected` that says so
+    retry_after: float | None = None
 
     def __str__(self) -> str:
         """Return the text a traceback ends with."""
@@ -118,6 +123,96 @@ class Outcome(NamedTuple):
         return exception
 
 
+_new = tuple.__new__
+
+
+class Batch(Sequence[Outcome]):
+    """Outcomes of items that all ended ok, none of them resumed. Each is made when it is looked at.
+
+    So a chunk costs next to nothing until somebody looks, and an outcome that the consumer drops is gone before the
+    garbage collector hears of it: kept as a list, ten million of them cost more than all the rest.
+    """
+
+    __slots__ = ("attempt", "clock", "ids", "items", "keys", "positions", "values", "worker")
+
+    def __init__(
+        self,
+        positions: Sequence[int],
+        items: Sequence[Any],
+        values: list[Any],
+        clock: list[float],
+        *,
+        attempt: int,
+        worker: str,
+        keys: Sequence[Any] | None = None,
+        ids: Sequence[bytes] | None = None,
+    ) -> None:
+        # `positions`, `items`, `keys` and `ids` may be longer than `values`; `clock` has one entry more.
+        self.positions = positions
+        self.items = items
+        self.values = values
+        self.clock = clock
+        self.attempt = attempt
+        self.worker = worker
+        self.keys = keys
+        self.ids = ids
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Make them one after another, without a line of Python for each."""
+        clock = self.clock
+        return map(
+            _new,
+            repeat(Outcome),
+            zip(
+                self.positions,
+                self.items,
+                repeat(Status.OK),
+                self.values,
+                repeat(None),
+                repeat(self.attempt),
+                clock,
+                map(sub, islice(clock, 1, None), clock),
+                repeat(self.worker),
+                repeat(None) if self.keys is None else self.keys,
+                repeat(None) if self.ids is None else self.ids,
+                repeat(False),  # noqa: FBT003 - positional by nature: a row
+            ),
+        )
+
+    @overload
+    def __getitem__(self, place: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Outcome]: ...
+    def __getitem__(self, place: int | slice) -> Outcome | list[Outcome]:
+        """Make one, or some."""
+        if isinstance(place, slice):
+            return list(self)[place]
+        at = range(len(self.values))[place]
+        return Outcome(
+            self.positions[at],
+            self.items[at],
+            Status.OK,
+            self.values[at],
+            None,
+            self.attempt,
+            self.clock[at],
+            self.clock[at + 1] - self.clock[at],
+            self.worker,
+            None if self.keys is None else self.keys[at],
+            None if self.ids is None else self.ids[at],
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Compare with any sequence of outcomes."""
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 _EXCEPTIONS: dict[Status, type[errors.ItemError]] = {
     Status.FAILED: errors.ItemFailed,
     Status.TIMED_OUT: errors.ItemTimedOut,
@@ -141,8 +236,7 @@ def _short(item: object, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Items that one worker runs one after another. An outcome stays per item; only the travel is shared.
 
     `offset` below and in the events means a place within a chunk, from 0.
@@ -162,14 +256,15 @@ class Chunk:
     run: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """The item a worker is running at this moment."""
 
     worker: int
     chunk: int
     offset: int
     started: float
+    #: of the worker process; 0 if it has none of its own
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +284,14 @@ class Summary:
     resumed: int = 0
     #: attempts started in this session, retries included
     attempts: int = 0
+    #: of these, how many the function ended with `raddle.Rejected`; each is tried again and not counted as a try
+    rejected: int = 0
     #: workers that died or were killed, and threads that were abandoned
     workers_lost: int = 0
+    #: highest memory in use that was seen, as a part of what is granted; 0 if it was not watched
+    memory_peak: float = 0.0
+    #: what was chosen while the run went on (backend, number of workers), and the figures it was chosen by
+    decision: str = ""
     #: False if the run stopped before the source was read to its end
     source_ended: bool = False
     #: why the run stopped early; "" if it did not

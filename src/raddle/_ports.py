@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from raddle._events import Event, Observed
+    from raddle._events import Event, Memory, Observed
     from raddle._model import Chunk, Outcome, Running, StopHow, Summary
 
-__all__ = ["Backend", "Capabilities", "Clock", "Inbox", "Journal", "Known", "Lease", "Observer", "Record", "RunHeader"]
+__all__ = [
+    "Backend",
+    "Capabilities",
+    "Clock",
+    "Gauge",
+    "Inbox",
+    "Journal",
+    "Known",
+    "Lease",
+    "Observer",
+    "Record",
+    "RunHeader",
+]
 
 
 class Clock(Protocol):
@@ -19,6 +31,16 @@ class Clock(Protocol):
 
     def now(self) -> float: ...
     def wall(self) -> float: ...
+
+
+class Gauge(Protocol):
+    """A look at memory, ten times a second."""
+
+    def sample(self, pids: Mapping[int, int]) -> Memory:
+        """Look; `pids` are those of the worker processes that run an item, by slot."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Inbox(Protocol):
@@ -45,6 +67,10 @@ class Capabilities:
     max_chunk: int = 8192
     #: chunks a worker may hold, the running one included
     depth: int = 2
+    #: items that take at most so many seconds wait at the worker, so that it is never without one
+    prefetch_below: float = 0.02
+    #: of the workers, one for each slot; empty: f"{worker_name}-{number}"
+    names: tuple[str, ...] = ()
 
 
 class Backend(Protocol):
@@ -98,10 +124,11 @@ class RunHeader:
     workers: int = 0
     #: the caller gave `id=`: a second item of one id is an error; else equal items are told apart by counting
     unique_ids: bool = False
+    #: JSON of {"argv": [...], "cwd": "..."} if a command line started the run, so that it can be started again
+    command: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What the journal knows of an item from earlier sessions."""
 
     #: its outcome, with `resumed=True`, value loaded; `position` and `item` are filled in by the caller
@@ -110,8 +137,7 @@ class Known:
     interruptions: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """These items are about to start. Committed before they do."""
 
     chunk: int
@@ -120,8 +146,7 @@ class Lease:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is to be committed as one: outcomes, attempts that will be retried, and leases that end or begin."""
 
     ticket: int
@@ -137,8 +162,13 @@ class Record:
 class Journal(Protocol):
     """Durable memory. `append` returns at once; `Recorded(ticket)` is put to the inbox after the commit."""
 
-    def begin(self, header: RunHeader, *, resume: bool, put: Callable[[Event], None]) -> str:
+    def begin(
+        self, header: RunHeader, *, resume: bool, put: Callable[[Event], None], retry_failed: bool = False
+    ) -> str:
         """Start a session, new or (resume, if a run of that name is there) continued; return the run's unique id.
+
+        With `retry_failed`, items of earlier sessions that did not end ok count as not known; their new outcome takes
+        the place of the old one.
 
         Raises:
             JournalError: also if the run of that name was made by another function or version of it

@@ -11,7 +11,9 @@ RaddleError
     ├── ItemFailed                  the function raised, and its own exception could not be brought here
     ├── ItemTimedOut (TimeoutError) the attempt passed its deadline
     ├── WorkerCrashed               the worker process died under the item
-    └── ItemCancelled               the item never ran to its end, because the run was stopped
+    │   └── OutOfMemory             it was killed twice because memory ran out, the second time running alone
+    ├── ItemCancelled               the item never ran to its end, because the run was stopped
+    └── Rejected                    raised by the function itself: "slow down, and try this item again"
 """
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "JournalError",
     "JournalLocked",
     "MissingExtra",
+    "OutOfMemory",
     "RaddleError",
+    "Rejected",
     "WorkerCrashed",
 ]
 
@@ -75,6 +79,34 @@ class ItemTimedOut(ItemError, TimeoutError):
 
 class WorkerCrashed(ItemError):
     """The worker process died while it ran the item."""
+
+
+class OutOfMemory(WorkerCrashed):
+    """The worker process was killed to save the machine from swapping; once more after the item ran alone."""
+
+
+class Rejected(ItemError):
+    """A service said no for now, such as HTTP 429: the function raises this to slow the whole run down.
+
+    The item is tried again and this try is not counted. All workers wait until `retry_after` has passed, and fewer
+    run at once afterwards.
+
+    Args:
+        message: for people
+        retry_after: seconds that the service asked for; None if it did not say
+    """
+
+    def __init__(self, message: str = "rejected", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep `retry_after` on the way from a worker process."""
+        return (_rejected, (str(self), self.retry_after))
+
+
+def _rejected(message: str, retry_after: float | None) -> Rejected:
+    return Rejected(message, retry_after=retry_after)
 
 
 class ItemCancelled(ItemError):

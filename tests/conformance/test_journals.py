@@ -38,6 +38,13 @@ class TestSqliteRowByRow(JournalSuite):
         return SqliteJournal(place / "runs.db", group_rows=1, group_seconds=0, inline_bytes=1000)
 
 
+class TestSqliteOutOfOrder(JournalSuite):
+    """Hardly anything is kept in memory: what is asked for in another order is found through an index."""
+
+    def make(self, place: Path) -> Journal:
+        return SqliteJournal(place / "runs.db", resume_window=1)
+
+
 # Few different ids, so that equal ones meet; among them any bytes at all.
 ids = st.one_of(st.sampled_from([b"", b"\0", b"a", b"b"]), st.binary(max_size=40))
 values = st.recursive(
@@ -56,9 +63,14 @@ def test_sqlite_and_memory_tell_the_same(
     with tempfile.TemporaryDirectory() as folder:
         memory = MemoryJournal()
         for session in sessions:
-            journals: list[Journal] = [memory, SqliteJournal(Path(folder) / "runs.db", synchronous="OFF")]
+            paths = Path(folder) / "runs.db", Path(folder) / "index.db"
+            journals: list[Journal] = [
+                memory,
+                SqliteJournal(paths[0], synchronous="OFF"),
+                SqliteJournal(paths[1], synchronous="OFF", resume_window=2),
+            ]
             told = [_live_through(journal, session, unique, asked_at_once) for journal in journals]
-            assert told[0] == told[1]
+            assert told[0] == told[1] == told[2]
 
 
 def _live_through(

@@ -1,6 +1,6 @@
 """kill -9 at random moments: nothing acknowledged is lost, nothing is there twice, and the next run can go on.
 
-A power cut is not simulated here: what a killed process has handed to the kernel survives it.
+What a killed process has handed to the kernel survives it; for a power cut see test_power_cut.py.
 """
 
 from __future__ import annotations

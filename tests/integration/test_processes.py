@@ -8,6 +8,7 @@ import fcntl
 import functools
 import os
 import pickle
+import resource
 import signal
 import socket
 import subprocess
@@ -796,3 +797,175 @@ def test_forking_in_a_clean_process(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=230)
     assert result.returncode == 0, result.stdout
     assert "threads are about" not in result.stdout
+
+
+# ------------------------------------------------------------------------- items that do not want to end (G7, G20, G21)
+
+
+def ignore_everything() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        try:
+            time.sleep(3600)
+        except BaseException:  # noqa: BLE001 - that is what it is for
+            continue
+
+
+def bomb_slowly() -> None:
+    """Fork and fork again: each child does so too, until 40 are there."""
+    for _ in range(5):
+        if os.fork() == 0:
+            for _ in range(7):
+                if os.fork() == 0:
+                    break
+            time.sleep(3600)
+    time.sleep(3600)
+
+
+def behind_a_shell() -> None:
+    subprocess.run(["sh", "-c", "(trap '' TERM; sleep 3600) & sleep 3600"], check=False)
+
+
+def catch_everything() -> None:
+    while True:
+        with contextlib.suppress(BaseException):
+            while True:
+                sum(range(100))
+
+
+ENDLESS: dict[str, Callable[[], object]] = {
+    "c": lambda: sum(range(10**13)),
+    "except": catch_everything,
+    "signals": ignore_everything,
+    "shell": behind_a_shell,
+    "forks": bomb_slowly,
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_whatever_does_not_end_costs_its_own_item(make: Callable[..., ProcessBackend], kind: str) -> None:
+    def func(item: int) -> int:
+        if item == 5:
+            ENDLESS[kind]()
+        return item
+
+    backend = make(func, workers=1)
+    backend.start(0, chunk(0, list(range(10))))
+    wait_until(lambda: [(r.offset, r.pid > 0) for r in backend.running()] == [(5, True)], backend)
+    worker = psutil.Process(backend.running()[0].pid)
+    if kind in ("shell", "forks"):
+        wait_until(lambda: len(worker.children(recursive=True)) >= (3 if kind == "shell" else 40), backend)
+    family = [worker, *worker.children(recursive=True)]
+    began = time.monotonic()
+    backend.stop(0, "kill")
+    (lost,) = answers(backend)
+    wait_until(lambda: not any(alive(process.pid) for process in family), patience=2)
+    assert time.monotonic() - began < 2
+    assert (lost.offset, lost.ended.values, lost.reason) == (5, list(range(5)), "killed by SIGKILL")
+    assert run_chunk(backend, [6, 7], 1).values == [6, 7]
+
+
+def exhaust_files(item: int) -> int:
+    if item == 1:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        files = []
+        while True:
+            files.append(os.open(os.devnull, os.O_RDONLY))
+    return item
+
+
+def exhaust_memory(item: int) -> int:
+    if item == 1:
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        hoard = []
+        while True:
+            hoard.append(bytes(64 << 20))
+    return item
+
+
+def exhaust_stack(item: int) -> int:
+    return exhaust_stack(item) if item == 1 else item
+
+
+def exhaust_processes(item: int) -> int:
+    if item == 1:
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        while True:
+            os.fork()
+    return item
+
+
+@pytest.mark.parametrize(
+    ("func", "error"),
+    [
+        (exhaust_files, "OSError"),
+        (exhaust_memory, "MemoryError"),
+        (exhaust_stack, "RecursionError"),
+        pytest.param(
+            exhaust_processes,
+            "BlockingIOError",
+            marks=pytest.mark.skipif(os.geteuid() == 0, reason="RLIMIT_NPROC does not bind root"),
+        ),
+    ],
+)
+def test_what_is_used_up_costs_its_own_item(
+    make: Callable[..., ProcessBackend], func: Callable[[int], int], error: str
+) -> None:
+    """The items after it have the same worker: nothing the worker needs for its answers may need what is used up."""
+    end = run_chunk(make(func, workers=1), [0, 1, 2, 3])
+    assert end.values == [0, None, 2, 3]
+    assert {offset: info.type for offset, info in end.errors.items()} == {1: error}
+
+
+class Text(str):
+    """Not plain: it is to come back as what it was."""
+
+    __slots__ = ()
+
+
+RESULTS: list[Any] = [
+    *(None, True, 0, -1, 2**4000, 1.5, "", "zwölf\udc80\0", b"", b"\x80\x05."),
+    *((1, "a"), [None], {"k": b"v"}, Text("s"), bytes(100_000), "x" * 100_000, "y" * 3_000_000, bytes(3_000_000)),
+]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_values_come_back_as_they_are(make: Callable[..., ProcessBackend], stored: bool) -> None:
+    backend = make(lambda item: fail(ValueError(item)) if item == "error" else item, stored=stored, workers=1)
+    # alone, together, beside an error
+    for items in (items for result in RESULTS for items in ([result], [result] * 3, [result, "error", result])):
+        end = run_chunk(backend, items)
+        expected = [None if item == "error" else item for item in items]
+        assert end.values == expected
+        assert [type(value).__name__ for value in end.values] == [type(value).__name__ for value in expected]
+        assert list(end.errors) == [offset for offset, item in enumerate(items) if item == "error"]
+        if stored:
+            assert [pickle.loads(image) if image else None for image in end.stored] == expected
+
+
+@pytest.mark.parametrize("kind", [bytes, str, list])
+def test_a_death_after_results_of_any_size_loses_none(make: Callable[..., ProcessBackend], kind: type) -> None:
+    def func(given: tuple[int, int]) -> Any:
+        item, size = given
+        if item == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        data = bytes([item]) * size
+        return data if kind is bytes else data.decode() if kind is str else [data, item]
+
+    backend = make(func, workers=1)
+    for size in (10, 5_000, 70_000, 700_000, 2_500_000):
+        for number in range(3):  # so that both halves of the box are used, and memory that was used before
+            lost = run_chunk(backend, [(item, size) for item in range(10)], number)
+            assert lost.offset == 7
+            assert lost.ended.values == [func((item, size)) for item in range(7)]
+            for item in (1, 2, 3):
+                assert run_chunk(backend, [(item, size)], 10 + number).values == [func((item, size))]
+
+
+def test_large_items_go_through_both_halves(make: Callable[..., ProcessBackend]) -> None:
+    backend = make(lambda item: (len(item), item[:1], item[-1:]), workers=2)
+    sizes = [10, 70_000, 1_500_000, 2_090_000, 2_500_000, 65_536, 5, 100_000] * 6
+    items = [bytes([n % 250]) * size for n, size in enumerate(sizes)]
+    ended = drive(backend, items, size=1)
+    assert ended == {n: (len(item), item[:1], item[-1:]) for n, item in enumerate(items)}

@@ -140,6 +140,30 @@ def test_resume_runs_only_what_is_missing(folder: Path) -> None:
     ]
 
 
+def test_retry_failed_runs_again_what_was_not_ok(folder: Path) -> None:
+    (folder / "in.jsonl").write_text('{"n": 1}\n{"n": 2}\n')
+    arguments = ("map", "functions:odd", "in.jsonl", "--journal", "j.db", "--backend", "threads")
+    assert raddle(*arguments, cwd=folder).returncode == _exit.NOT_ALL_OK
+    done = raddle(*arguments, "--retry-failed", cwd=folder)
+    assert [(each["status"], each.get("resumed", False)) for each in lines(done.stdout)] == [
+        ("ok", True),
+        ("failed", False),
+    ]
+
+
+def test_a_line_that_is_written_does_not_wait_for_the_next(folder: Path) -> None:
+    command = [sys.executable, "-m", "raddle", "map", "functions:slow", "-", "--backend", "threads", "--workers", "1"]
+    with subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"0.01\n0.01\n0.01\n60\n")
+        process.stdin.flush()
+        assert [json.loads(process.stdout.readline())["value"] for _ in range(3)] == ["0.01"] * 3
+        process.kill()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -259,7 +283,20 @@ def test_second_signal_kills(folder: Path, backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "map", "runs", "runs list", "runs show", "runs failures", "runs export", "doctor", "demo"]
+    "command",
+    [
+        "",
+        "map",
+        "exec",
+        "runs",
+        "runs list",
+        "runs show",
+        "runs failures",
+        "runs export",
+        "runs retry",
+        "doctor",
+        "demo",
+    ],
 )
 def test_every_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
@@ -269,7 +306,7 @@ def test_every_help_has_an_example(command: str, capsys: pytest.CaptureFixture[s
 def test_top_level(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     shown = capsys.readouterr().out
-    assert all(f"\n  {name} " in shown for name in ("map", "runs", "doctor", "demo"))
+    assert all(f"\n  {name} " in shown for name in ("map", "exec", "runs", "doctor", "demo"))
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("raddle ")
     assert main(["rums"]) == _exit.USAGE

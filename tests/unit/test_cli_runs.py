@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
-from typing import TYPE_CHECKING
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 import raddle
 from raddle.cli import main
+from raddle.cli._again import arguments_of
 
-if TYPE_CHECKING:
-    from pathlib import Path
+#: what a retry adds to the command
+OURS = ["--journal", "/tmp/j.db", "--name", "job", "--retry-failed"]
 
 
 def odd(n: int) -> dict[str, object]:
     if n % 5 == 0:
         raise ValueError(f"n={n}\x1b[2J")
+    if n == 2:
+        return "text"  # type: ignore[return-value]
     return {"n": n, "more": {"set"}} if n == 1 else {"n": n}
 
 
@@ -75,7 +81,7 @@ def test_export_jsonl(journal: str, capsysbinary: pytest.CaptureFixture[bytes]) 
     assert main(["runs", "export", "second"]) == 0
     found = sorted(map(json.loads, capsysbinary.readouterr().out.splitlines()), key=lambda each: each["position"])
     assert [each["position"] for each in found] == list(range(20))
-    assert found[2]["value"] == {"n": 2}
+    assert (found[2]["value"], found[3]["value"]) == ("text", {"n": 3})
     assert found[1]["value_repr"] == "{'n': 1, 'more': {'set'}}"
     assert found[0]["error"]["message"] == "n=0\x1b[2J"
     assert main(["runs", "export", "second", "--status", "failed", "--no-values"]) == 0
@@ -90,10 +96,86 @@ def test_export_csv_to_a_file_that_is_whole(journal: str, tmp_path: Path, capsys
     assert "20 outcomes of 'second' in out.csv" in capsys.readouterr().err
     rows = sorted(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())), key=lambda row: int(row["position"]))
     assert len(rows) == 20
-    assert rows[2]["value"] == '{"n": 2}'
+    assert [(row["value"], row["value_kind"]) for row in rows[:4]] == [
+        ("", ""),
+        ("{'n': 1, 'more': {'set'}}", "repr"),
+        ("text", "text"),
+        ('{"n": 3}', "json"),
+    ]
     assert (rows[5]["status"], rows[5]["error_type"]) == ("failed", "ValueError")
     assert rows[5]["traceback"].startswith("Traceback")
     assert not list(tmp_path.glob(".out.csv*"))
+
+
+PARQUET = """
+import sys
+import polars as pl
+from raddle.cli import main
+code = main(["runs", "export", *sys.argv[1:], "--format", "parquet", "-o", "out.parquet"])
+print(pl.read_parquet("out.parquet").sort("position").head(4).write_json())
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("which", [["second"], ["second", "--no-values"], ["first", "--status", "failed"]])
+def test_export_parquet(journal: str, tmp_path: Path, which: list[str]) -> None:
+    # In a process of its own: polars brings threads, and the tests that fork want a process without any.
+    if importlib.util.find_spec("polars") is None:
+        pytest.skip("polars is not installed")
+    command = [sys.executable, "-c", PARQUET, *which]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert len(rows) == (0 if which[0] == "first" else 4)
+    if which == ["second"]:
+        assert [(row["value"], row["value_kind"]) for row in rows] == [
+            (None, ""),
+            ("{'n': 1, 'more': {'set'}}", "repr"),
+            ("text", "text"),
+            ('{"n": 3}', "json"),
+        ]
+        assert (rows[0]["status"], rows[0]["error_type"], rows[0]["attempts"]) == ("failed", "ValueError", 1)
+        assert isinstance(rows[0]["started"], float)
+    elif rows:
+        assert "value" not in rows[0]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] == "." or "parquet" in path.name) == [
+        "out.parquet"
+    ]
+
+
+def test_export_parquet_needs_polars(journal: str, tmp_path: Path) -> None:
+    program = "import sys; sys.modules['polars'] = None\n" + PARQUET.replace("import polars as pl\n", "pl = None\n", 1)
+    command = [sys.executable, "-c", program, "second"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+    assert "raddle: polars, which writes Parquet, is not installed: pip install 'raddle[" in done.stderr
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_total_is_known_once_a_source_without_length_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with raddle.run(odd, iter(range(7)), backend="threads", journal="raddle.db", name="whole") as run:
+        list(run)
+    with raddle.run(odd, iter(range(7)), backend="threads", journal="raddle.db", name="part", on_error="fail") as run:
+        list(run)
+    assert main(["runs", "list"]) == 0
+    _, whole, part = capsys.readouterr().out.splitlines()
+    assert whole.split()[-4:] == ["2", "7", "threads", whole.split()[-1]]
+    assert part.split()[-3] in {"?", "7"}
+    assert main(["runs", "show", "whole"]) == 0
+    assert "items      5 ok, 2 failed of 7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["map", "m:f", "in.csv", "--resume"], ["map", *OURS, "m:f", "in.csv", "--resume"]),
+        (["--traceback", "exec", "-j2", "--", "cmd"], ["--traceback", "exec", *OURS, "-j2", "--", "cmd"]),
+    ],
+)
+def test_retry_starts_the_same_command(argv: list[str], expected: list[str]) -> None:
+    assert arguments_of(argv, "job", Path("/tmp/j.db")) == expected
 
 
 @pytest.mark.parametrize(
@@ -104,6 +186,9 @@ def test_export_csv_to_a_file_that_is_whole(journal: str, tmp_path: Path, capsys
         (["export", "--format", "xml"], "--format=xml: must be one of jsonl, csv"),
         (["export", "--status", "fail"], "--status=fail: must be one of ok, failed, timed_out, crashed"),
         (["export", "-o", "no/such/folder/x"], "cannot be written: No such file"),
+        (["export", "--format", "parquet"], "--format=parquet: needs a file to write to: --output FILE"),
+        (["retry", "third"], "RUN=third: not in raddle.db"),
+        (["retry", "second"], "RUN=second: was not started by raddle map or raddle exec; in Python: raddle.run("),
     ],
 )
 def test_usage_errors(journal: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,7 +73,7 @@ def live(
         Source(items, backend.inbox.put, threaded=False),
         key=key,
         priority=priority,
-        identify=None if journal is None else item_id,
+        identify=None if journal is None else lambda items: [item_id(item) for item in items],
         known=None if journal is None else journal.known,
     )
     machine = Machine(rules, chance=lambda: 0.5)

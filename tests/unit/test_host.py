@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from raddle import _host
+from raddle.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from raddle._events import Memory
 
 GIB = 1 << 30
 UNLIMITED_V1 = "9223372036854771712"
@@ -164,7 +169,265 @@ def test_an_empty_tree_grants_one_cpu_and_no_known_memory(tmp_path: Path) -> Non
     assert _host.memory(root=tmp_path).value == 0
 
 
+def test_processes_are_limited_by_user_and_by_cgroup(tmp_path: Path) -> None:
+    limits = (
+        "Limit  Soft Limit  Hard Limit\nMax cpu time  unlimited  unlimited  seconds\nMax processes  {}  500  processes"
+    )
+    root = plant(v2(tmp_path, "/a", a__pids_max="300", pids_max="max"), {"proc/self/limits": limits.format(400)})
+    assert _host.processes(root=root).value == 300
+    assert dict(_host.processes(root=root).sources)["RLIMIT_NPROC"] == 400
+    assert _host.processes(root=plant(tmp_path / "b", {"proc/self/limits": limits.format("unlimited")})).value == 0
+
+
 def test_this_machine() -> None:
     assert _host.cpus().value >= 1
     assert _host.memory().value > 64 << 20
     assert _host.cpus().sources[0][0] == "affinity"
+
+
+# ------------------------------------------------------------------------------------------------------------ sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4GiB", 4 * GIB),
+        ("4 gib", 4 * GIB),
+        ("4G", 4 * GIB),
+        ("4g", 4 * GIB),
+        ("1.5GiB", 3 * GIB // 2),
+        ("512MB", 512_000_000),
+        ("512MiB", 512 << 20),
+        ("2097152", 2 << 20),
+        ("2097152 B", 2 << 20),
+        (2 << 20, 2 << 20),
+        ("1TB", 10**12),
+        ("50%", 4 * GIB),
+        ("100 %", 8 * GIB),
+    ],
+)
+def test_sizes_as_people_write_them(tmp_path: Path, text: str | int, expected: int) -> None:
+    assert _host.parse_bytes(text, root=v2(tmp_path, "/")) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("four", "memory='four': give bytes, a size such as \"4GiB\""),
+        ("", "4GiB"),
+        ("-1GiB", "4GiB"),
+        ("4XB", "4GiB"),
+        ("1e9", "4GiB"),
+        (True, "4GiB"),
+        (4, "memory=4: 4 bytes are too few"),
+        ("0", "too few"),
+        ("0%", "above 0 and at most 100"),
+        ("101%", "above 0 and at most 100"),
+    ],
+)
+def test_what_is_no_size_is_refused_with_a_hint(tmp_path: Path, text: str | int, hint: str) -> None:
+    root = v2(tmp_path, "/")
+    with pytest.raises(ConfigError) as caught:
+        _host.parse_bytes(text, root=root)
+    assert hint in str(caught.value)
+
+
+def test_a_percentage_of_something_unknown_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not known how much memory there is"):
+        _host.parse_bytes("80%", root=tmp_path)
+
+
+@pytest.mark.parametrize(("value", "text"), [(3 * GIB // 2, "1.5 GiB"), (512 << 20, "512 MiB"), (0, "0 MiB")])
+def test_sizes_for_people(value: int, text: str) -> None:
+    assert _host.size_text(value) == text
+
+
+# ------------------------------------------------------------------------------------------------------------ gauge
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def look(root: Path, pids: dict[int, int] | None = None, limit: int | None = None) -> Memory:
+    gauge = _host.gauge(limit, root=root)
+    assert gauge is not None
+    try:
+        return gauge.sample(pids or {})
+    finally:
+        gauge.close()
+
+
+def meminfo(root: Path, available: int = 6 * GIB) -> Path:
+    return plant(root, {"proc/meminfo": f"MemTotal: 8388608 kB\nMemFree: 5 kB\nMemAvailable: {available >> 10} kB"})
+
+
+def process(root: Path, pid: int | str, resident: int, shared: int = 0, parent: int = 1, **children: str) -> None:
+    """Plant a process; keyword "t7" are the children of its thread 7."""
+    pages = f"999999 {(resident + shared) // PAGE} {shared // PAGE} 1 0 1 0"
+    tasks = {f"proc/{pid}/task/{thread[1:]}/children": text for thread, text in children.items()}
+    stat = f"{pid} (a name) of (its) own) S {parent} 5 5 0"
+    plant(root, {f"proc/{pid}/statm": pages, f"proc/{pid}/stat": stat, **tasks})
+
+
+def test_gauge_of_a_machine_without_cgroups(tmp_path: Path) -> None:
+    seen = look(meminfo(tmp_path))
+    assert (seen.used, seen.limit, seen.stalled, seen.workers) == (2 * GIB, 8 * GIB, 0.0, {})
+
+
+def test_where_nothing_can_be_read_there_is_no_gauge(tmp_path: Path) -> None:
+    assert _host.gauge(root=tmp_path) is None
+    assert _host.gauge(GIB, root=tmp_path) is None
+
+
+def test_gauge_of_a_kernel_without_memavailable(tmp_path: Path) -> None:
+    seen = look(plant(tmp_path, {"proc/meminfo": "MemTotal: 8388608 kB\nMemFree: 5 kB"}))
+    assert seen.used == 0
+
+
+def test_gauge_v2_takes_the_ancestor_that_is_nearest_its_limit(tmp_path: Path) -> None:
+    root = meminfo(
+        v2(
+            tmp_path,
+            "/a/b/c",
+            a__memory_max=str(4 * GIB),
+            a__memory_current=str(3 * GIB),
+            a__b__memory_high=str(2 * GIB),
+            a__b__memory_max="max",
+            a__b__memory_current=str(GIB),
+            a__b__c__memory_max="max",
+            a__b__c__memory_current=str(GIB),
+        )
+    )
+    stat = "anon 1\nfile 2\ninactive_anon 99\ninactive_file {}\nactive_file 3"
+    mount = "sys/fs/cgroup/"
+    plant(
+        root,
+        {
+            f"{mount}a/memory.stat": stat.format(0),
+            f"{mount}a/b/memory.stat": stat.format(GIB // 4),
+            f"{mount}a/b/c/memory.stat": stat.format(0),
+        },
+    )
+    assert (look(root).used, look(root).limit) == (3 * GIB, 4 * GIB)  # .2 GiB left up to .80; b has .85
+    plant(root, {f"{mount}a/memory.stat": stat.format(2 * GIB)})
+    assert (look(root).used, look(root).limit) == (GIB - GIB // 4, 2 * GIB)
+    meminfo(root, available=GIB // 2)
+    assert look(root).limit == 8 * GIB, "the whole machine is short by now"
+
+
+def test_gauge_v1_nested_below_a_limited_ancestor(tmp_path: Path) -> None:
+    mount = "sys/fs/cgroup/memory/"
+    root = meminfo(
+        v1(
+            tmp_path,
+            {
+                f"{mount}x/y/memory.limit_in_bytes": UNLIMITED_V1,
+                f"{mount}x/y/memory.usage_in_bytes": str(GIB),
+                f"{mount}x/y/memory.stat": f"inactive_file 7\nhierarchical_memory_limit {2 * GIB}\ntotal_cache 9",
+                f"{mount}x/memory.limit_in_bytes": str(2 * GIB),
+                f"{mount}x/memory.usage_in_bytes": str(GIB + 500),
+                f"{mount}x/memory.stat": "inactive_file 7\ntotal_inactive_file 500",
+                "sys/fs/cgroup/unified/cgroup.procs": "1",
+                "sys/fs/cgroup/unified/memory.pressure": "some avg10=9.00 avg60=0.00\nfull avg10=12.50 avg60=1.00",
+                "proc/pressure/memory": "full avg10=99.00 avg60=1.00",
+            },
+        )
+    )
+    seen = look(root)
+    assert (seen.used, seen.limit, seen.stalled) == (GIB, 2 * GIB, 0.125)
+
+
+def test_pressure_of_the_machine_where_the_cgroup_has_none(tmp_path: Path) -> None:
+    root = plant(meminfo(tmp_path), {"proc/pressure/memory": "some avg10=5.00 x\nfull avg10=2.00 avg60=1.00"})
+    assert look(root).stalled == 0.02
+    plant(root, {"proc/pressure/memory": "some avg10=5.00 x"})
+    assert look(root).stalled == 0.0
+
+
+def test_a_worker_counts_with_all_its_descendants(tmp_path: Path) -> None:
+    root = meminfo(tmp_path)
+    process(root, 10, 100 * PAGE, shared=50 * PAGE, t10="11", t17="12 13")
+    process(root, 11, 10 * PAGE, t11="14")
+    process(root, 12, 1 * PAGE, t12="")
+    process(root, 14, 1000 * PAGE)
+    # 13 has ended meanwhile; 1, the parent, cannot be read
+    assert look(root, {3: 10, 4: 99, 5: 0}).workers == {3: 1111 * PAGE}
+
+
+def test_what_a_worker_shares_with_its_parent_does_not_count(tmp_path: Path) -> None:
+    root = meminfo(tmp_path)
+    process(root, 5, 700 * PAGE)
+    process(root, 10, 750 * PAGE, parent=5)
+    process(root, 11, 600 * PAGE, parent=5)
+    assert look(root, {0: 10, 1: 11}).workers == {0: 50 * PAGE, 1: 0}
+
+
+def test_a_limit_of_ones_own_is_for_this_process_and_its_workers(tmp_path: Path) -> None:
+    root = meminfo(tmp_path)
+    process(root, "self", 200 * PAGE, shared=90 * PAGE)
+    process(root, 10, 100 * PAGE)
+    process(root, 11, 50 * PAGE)
+    seen = look(root, {0: 10, 1: 11}, limit=1000 * PAGE)
+    assert (seen.used, seen.limit) == (350 * PAGE, 1000 * PAGE)
+    assert look(meminfo(root, available=0), limit=1000 * PAGE).limit == 8 * GIB
+
+
+def test_an_idle_worker_is_looked_at_until_it_is_gone(tmp_path: Path) -> None:
+    root = meminfo(tmp_path)
+    process(root, 10, 100 * PAGE)
+    process(root, 11, 50 * PAGE)
+    gauge = _host.gauge(root=root)
+    assert gauge is not None
+    gauge.sample({0: 10, 1: 11})
+    assert gauge.sample({1: 11}).workers == {0: 100 * PAGE, 1: 50 * PAGE}
+    assert gauge.sample({}).workers == {0: 100 * PAGE, 1: 50 * PAGE}
+    process(root, 12, 7 * PAGE)
+    assert gauge.sample({0: 12}).workers == {0: 7 * PAGE, 1: 50 * PAGE}, "a new worker in the slot"
+    (root / "proc/11/statm").unlink()
+    assert gauge.sample({}).workers == {0: 7 * PAGE}
+    gauge.close()
+    gauge.close()
+
+
+def test_a_fork_bomb_does_not_make_a_look_endless(tmp_path: Path) -> None:
+    root = meminfo(tmp_path)
+    process(root, 10, PAGE, t10="10 11")  # a loop that no kernel would show
+    process(root, 11, PAGE, t11="10 11")
+    assert look(root, {0: 10}).workers[0] < 1000 * PAGE
+
+
+def test_gauge_of_this_machine_sees_a_child_grow() -> None:
+    gauge = _host.gauge()
+    if gauge is None:
+        pytest.skip("nothing to read here")
+    code = "import sys; sys.stdin.read(1); held = bytearray(80 << 20); print(flush=True); sys.stdin.read(1)"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin
+        assert child.stdout
+        before = gauge.sample({0: child.pid}).workers[0]
+        child.stdin.write(b"x")
+        child.stdin.flush()
+        child.stdout.readline()
+        seen = gauge.sample({0: child.pid})
+        assert seen.workers[0] - before >= 80 << 20
+        assert 0 < seen.used < seen.limit
+        child.stdin.write(b"x")
+        child.stdin.close()
+        child.wait()
+    assert gauge.sample({}).workers == {}
+    gauge.close()
+
+
+def test_gauge_gives_its_files_back() -> None:
+    def opened() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("no /proc here")
+    before = opened()
+    gauge = _host.gauge()
+    assert gauge is not None
+    assert opened() > before
+    gauge.sample({0: os.getpid()})
+    gauge.close()
+    assert opened() == before
+    assert gauge.sample({}).used == 0

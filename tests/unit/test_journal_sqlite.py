@@ -21,7 +21,7 @@ from raddle._events import Recorded
 from raddle._model import Status, Summary
 from raddle._ports import Lease, Record
 from raddle.errors import ConfigError, JournalDamaged, JournalError, JournalLocked
-from raddle.journal import SqliteJournal, _lock, _rows, _sql
+from raddle.journal import SqliteJournal, _explain, _lock, _rows, _sql
 from raddle.journal.history import History
 from raddle.testing.journal_suite import Heard, entry, failed, header
 
@@ -126,6 +126,8 @@ def test_network_file_systems_are_refused(kind: str, path: Path) -> None:
     ("options", "message"),
     [
         ({"group_rows": 0}, r"group_rows=0 .*give 1 or more"),
+        ({"checkpoint_pages": 0}, r"checkpoint_pages=0 .*give 1 or more"),
+        ({"resume_window": 0}, r"resume_window=0 .*give 1 or more"),
         ({"group_seconds": -1}, r"group_seconds=-1 .*give 0 or more"),
         ({"synchronous": "full"}, r"synchronous='full' .*give one of EXTRA, FULL"),
     ],
@@ -329,7 +331,7 @@ def test_a_newer_version(path: Path) -> None:
     conn = sqlite3.connect(path)
     conn.execute("PRAGMA user_version = 99")
     conn.close()
-    message = r"newer raddle \(version 99, this one knows 1\): upgrade raddle"
+    message = r"newer raddle \(version 99, this one knows 2\): upgrade raddle"
     assert re.search(message, str(begin_error(path)))
     with pytest.raises(JournalError, match=message):
         History(path).runs()
@@ -360,7 +362,8 @@ def test_schema_sql_is_what_the_migrations_add_up_to() -> None:
             conn.executescript(script)
         rows = conn.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
         conn.close()
-        return [(kind, name, re.sub(r"\s+", " ", sql or "")) for kind, name, sql in rows]
+        # ALTER TABLE adds columns to the text in its own way.
+        return [(kind, name, re.sub(r"\s*([,()])\s*|\s+", r" \1 ", sql or "")) for kind, name, sql in rows]
 
     told = files("raddle.journal").joinpath("schema.sql").read_text()
     assert schema(told) == schema(*_sql._migrations())
@@ -388,7 +391,7 @@ def test_the_file_is_set_up_as_promised(path: Path) -> None:
                           "AND name NOT LIKE 'sqlite%'").fetchone()[0]  # fmt: skip
     conn.close()
     journal.close(None)
-    assert found == {"application_id": struct.unpack(">I", b"radl")[0], "user_version": 1, "journal_mode": "wal"}
+    assert found == {"application_id": struct.unpack(">I", b"radl")[0], "user_version": 2, "journal_mode": "wal"}
     assert strict == 1
 
 
@@ -398,6 +401,54 @@ def test_the_connection_is_set_up_as_promised(path: Path) -> None:
     found = {name: conn.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
     conn.close()
     assert found == dict(zip(names, [2, 1, 1, 0, 10_000, 64 << 20], strict=True))
+
+
+OLD_ROWS = (
+    """
+INSERT INTO run VALUES (1, 'uid1', 'run', 'module:func', '1', '3.11', 4, 'threads', 2, 1e9, NULL, 'running', NULL);
+INSERT INTO run VALUES (2, 'uid2', 'other', 'module:func', '1', '3.11', 4, 'threads', 2, 1e9, 2e9, 'ended', '{}');
+INSERT INTO session VALUES (1, 1, 1e9, NULL, 1, 'h'), (2, 2, 1e9, NULL, 1, 'h'), (3, 1, 1e9, NULL, 1, 'h'),
+    (4, 1, 1e9, NULL, 1, 'h');
+INSERT INTO outcome (id, run_id, session_id, item_id, occurrence, position, label, status, attempts, started, seconds,
+    worker, value_size, value, error_type) VALUES
+    (1, 1, 1, 'a', 0, 0, '0', 'ok', 1, 1e9, 0.5, 'w', 5, X'80044B012E', NULL),
+    (2, 1, 1, 'b', 0, 1, '1', 'failed', 3, 1e9, 0.5, 'w', 0, NULL, 'ValueError'),
+    (5, 2, 2, 'a', 0, 0, '0', 'ok', 1, 1e9, 0.5, 'w', 5, X'80044B072E', NULL),
+    (6, 1, 3, 'a', 1, 2, '2', 'ok', 1, 1e9, 0.5, 'w', 5, X'80044B022E', NULL);
+INSERT INTO attempt (run_id, session_id, item_id, attempt, status, worker) VALUES (1, 1, 'c', 1, 'interrupted', 'w');
+INSERT INTO lease VALUES (4, 0, 'w', 1, 1e9, X'010000000100000063');
+""".replace("'a', ", "X'61', ")
+    .replace("'b', ", "X'62', ")
+    .replace("'c', ", "X'63', ")
+)
+
+
+def test_an_older_journal_is_brought_up_to_date(path: Path) -> None:
+    conn = sqlite3.connect(path)
+    conn.executescript(f"PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON; {_sql._migrations()[0]} {OLD_ROWS}")
+    conn.execute(f"PRAGMA application_id={_sql.APPLICATION_ID}")
+    conn.execute("PRAGMA user_version=1")
+    conn.close()
+    with pytest.raises(JournalError, match=r"written by an older raddle: the next run with it brings it up to date"):
+        History(path).runs()
+    journal = SqliteJournal(path)
+    assert journal.begin(header(), resume=True, put=Heard().put) == "uid1"
+    known = journal.known([b"c", b"b", b"a", b"a", b"a"])
+    journal.close(None)
+    assert known[0].interruptions == 2
+    outcomes = [known[offset].outcome for offset in (1, 2, 3)]
+    assert [(each.status.value, each.value) for each in outcomes if each] == [("failed", None), ("ok", 1), ("ok", 2)]
+    assert 4 not in known
+    history = History(path)
+    assert [(run.name, run.command, history.counts(run.id)) for run in history.runs()] == [
+        ("run", "", {Status.OK: 2, Status.FAILED: 1}),
+        ("other", "", {Status.OK: 1}),
+    ]
+    assert [row.load() for row in history.outcomes(1)] == [1, None, 2]
+    conn = sqlite3.connect(path)
+    firsts = [row[0] for row in conn.execute("SELECT first_outcome FROM session ORDER BY id")]
+    conn.close()
+    assert firsts == [1, 3, 4, 5, 5]
 
 
 def test_readers_cannot_write(path: Path) -> None:
@@ -499,7 +550,7 @@ def test_a_reader_in_a_transaction_does_not_stop_the_writer(path: Path) -> None:
     ],
 )
 def test_errors_say_what_to_do(error: Exception, hint: str) -> None:
-    assert hint in str(_sql.explain(Path("runs.db"), error))
+    assert hint in str(_explain.explain(Path("runs.db"), error))
 
 
 @pytest.mark.parametrize(
@@ -517,7 +568,7 @@ def test_errors_say_what_to_do(error: Exception, hint: str) -> None:
 def test_errors_of_sqlite_say_what_to_do(code: int, hint: str) -> None:
     error = sqlite3.OperationalError("text of SQLite")
     error.sqlite_errorcode = code
-    text = str(_sql.explain(Path("runs.db"), error))
+    text = str(_explain.explain(Path("runs.db"), error))
     assert hint in text
     assert "text of SQLite" in text
 
@@ -653,6 +704,53 @@ def test_history_finds_runs(path: Path) -> None:
     found = [history.run(wanted) for wanted in ("a", uids[0], 2, "2", "1", "c", "9" * 30)]
     assert [run and run.uid for run in found] == [uids[2], uids[0], uids[1], uids[1], uids[3], None, None]
     assert {run.state for run in history.runs()} == {"stopped"}
+
+
+def test_history_keeps_what_was_run_again(path: Path) -> None:
+    command = '{"argv": ["map", "f"], "cwd": "/"}'
+    for retry in (False, True):
+        journal, heard = SqliteJournal(path), Heard()
+        journal.begin(header(command="" if retry else command), resume=True, put=heard.put, retry_failed=retry)
+        assert journal.known([b"a", b"b"]).keys() <= {1}
+        ending = entry(0, b"a", "mended") if retry else (failed(0, b"a", attempts=2), b"")
+        journal.append(Record(1, outcomes=[ending, *([] if retry else [entry(1, b"b")])]))
+        heard.wait(1)
+        journal.close(Summary(source_ended=True))
+    history = History(path)
+    (run,) = history.runs()
+    assert run.command == command
+    assert history.counts(1) == {Status.OK: 2}
+    assert history.earlier_attempts(1) == {"failed": 1}
+    assert [(row.position, row.load()) for row in history.outcomes(1)] == [(1, None), (0, "mended")]
+
+
+def test_history_tells_runs_apart_whose_rows_are_mixed(path: Path) -> None:
+    for session, name in enumerate(["a", "b", "a", "b", "a"]):
+        journal, heard = SqliteJournal(path), Heard()
+        journal.begin(header(name), resume=True, put=heard.put)
+        journal.append(Record(1, outcomes=[entry(10 + session, b"%d" % session), (failed(session, b"f"), b"")]))
+        heard.wait(1)
+        journal.close(Summary())
+    history = History(path)
+    assert [history.counts(run.id) for run in history.runs()] == [
+        {Status.OK: 3, Status.FAILED: 3},
+        {Status.OK: 2, Status.FAILED: 2},
+    ]
+    assert [row.position for row in history.outcomes(2)] == [11, 1, 13, 3]
+    assert [row.position for row in history.outcomes(1, status="failed", after=2)] == [2, 4]
+
+
+def test_a_value_changed_by_the_disk_is_not_given_out(path: Path) -> None:
+    fill(path, 3, value="x" * 100)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"x" * 100, b"x" * 99 + b"y", 1))
+    with pytest.raises(JournalDamaged, match=r"row \d+ of outcome is not what was written.*recover"):
+        [row.load() for row in History(path).outcomes(1)]
+    journal = SqliteJournal(path)
+    journal.begin(header(), resume=True, put=Heard().put)
+    with pytest.raises(JournalDamaged, match=r"row \d+ of outcome is not what was written.*recover"):
+        journal.known([b"0", b"1", b"2"])
+    journal.close(None)
 
 
 def test_history_pages_through_many(path: Path) -> None:

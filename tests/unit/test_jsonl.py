@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from raddle import ErrorInfo, Summary
 from raddle._events import (
     AttemptFailed,
+    AttemptReported,
     ChunkStarted,
     ItemsEnded,
+    LimitChanged,
     Observed,
     RunEnded,
     RunStarted,
@@ -34,6 +36,8 @@ EVENTS: list[Observed] = [
     RunStarted("job", "threads", 2, None),
     ChunkStarted("thread-0", 2, 1),
     AttemptFailed(1, {"x": object}, 1, ERROR, 0.5),
+    AttemptReported(1, "b", 2, 50.0, "half"),
+    LimitChanged(1, "HTTP 429"),
     ItemsEnded([OK, FAILED]),
     ItemsEnded([OK]),
     WorkerReplaced("thread-1", "abandoned"),
@@ -52,6 +56,8 @@ def test_one_line_per_event() -> None:
         "run_started",
         "chunk_started",
         "attempt_failed",
+        "attempt_reported",
+        "limit_changed",
         "items_ended",
         "items_ended",
         "worker_replaced",
@@ -59,8 +65,9 @@ def test_one_line_per_event() -> None:
         "run_ended",
     ]
     assert {line["time"] for line in lines} == {round(clock.wall(), 3)}
-    assert (lines[3]["items"], lines[3]["ok"]) == (2, 1)
-    assert lines[3]["not_ok"] == [
+    assert (lines[3]["percent"], lines[3]["note"], lines[4]["limit"]) == (50.0, "half", 1)
+    assert (lines[5]["items"], lines[5]["ok"]) == (2, 1)
+    assert lines[5]["not_ok"] == [
         {
             "position": 1,
             "item": "<class 'object'>",
@@ -71,8 +78,8 @@ def test_one_line_per_event() -> None:
             "worker": "thread-1",
         }
     ]
-    assert "not_ok" not in lines[4]
-    assert lines[7]["admitted"] == 2
+    assert "not_ok" not in lines[6]
+    assert lines[9]["admitted"] == 2
 
 
 def test_logging_says_what_went_wrong(caplog: pytest.LogCaptureFixture) -> None:
@@ -84,6 +91,7 @@ def test_logging_says_what_went_wrong(caplog: pytest.LogCaptureFixture) -> None:
     assert said == [
         ("INFO", "run 'job' starts: threads, workers=2"),
         ("WARNING", "item 1, attempt 1: ValueError: bad\ninput; next try in 0.5 s"),
+        ("INFO", "limit is 1 now: HTTP 429"),
         ("ERROR", "item 1 failed: ValueError: bad\ninput"),
         ("WARNING", "thread-1 lost: abandoned"),
         ("WARNING", "nothing more starts: SIGINT"),

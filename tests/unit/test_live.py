@@ -9,7 +9,7 @@ from rich.console import Console
 from raddle import ErrorInfo, Summary
 from raddle._events import ItemsEnded, RunEnded, RunStarted, RunStopping, WorkerReplaced
 from raddle._model import Outcome, Status
-from raddle.progress import Snapshot
+from raddle.progress import Report, Snapshot
 from raddle.progress.line import Line
 from raddle.progress.live import Live, live, panel
 from raddle.testing import FakeClock
@@ -44,12 +44,19 @@ def test_panel_shows_figures_and_problems() -> None:
             rate=31.4,
             eta=19,
             stopping="SIGINT",
+            limit=2,
+            limit_reason="HTTP 429",
+            reports=tuple(Report(n, f"'{n}.mp4'", 41.9, "[b]encoding\x1b") for n in range(5)),
             problems=("item 3 failed: ValueError: [red]x[/red]\n\x1b[2Jy",),
         )
     )
     assert "40 %  402/1,000 31/s 19 s left" in text
     assert "400 ok · 2 failed · 1 workers lost · 3 of 4 workers busy (threads)" in text
     assert "stopping: SIGINT" in text
+    assert "limit 2: HTTP 429" in text
+    assert "item 0 '0.mp4': 41 %  [b]encoding" in text
+    assert "item 2" in text
+    assert "item 3 '" not in text  # the three that spoke first
     assert "[red]x[/red]  [2Jy" in text
     assert "\x1b" not in text
 
@@ -80,3 +87,20 @@ def test_it_paints_rarely_and_leaves_the_last_state() -> None:
     assert "item 500 failed: ValueError: unlucky" in end
     assert "took 1.0 s" in end
     assert end.count("\x1b[?25l") == end.count("\x1b[?25h") == 1  # the cursor is shown again
+
+
+def test_it_paints_by_time_while_nothing_ends() -> None:
+    stream, clock = Terminal(), FakeClock()
+    view = Live(Console(file=stream, force_terminal=True, width=100), clock)
+    view(RunStarted("job", "threads", 2, 10))
+    sizes = set()
+    for _ in range(20):
+        clock.advance(0.1)
+        view.tick()
+        sizes.add(len(stream.getvalue()))
+    assert 3 <= len(sizes) <= 5  # 2 s at one painting in 0.5 s
+    view(RunEnded(Summary(admitted=10, ok=10, source_ended=True)))
+    before = stream.getvalue()
+    clock.advance(10.0)
+    view.tick()
+    assert stream.getvalue() == before

@@ -84,7 +84,7 @@ class StartsBeforeTheLease(Machine):
     def _start(self, worker: int, lot: Lot) -> None:
         super()._start(worker, lot)
         if self.rules.journaled:
-            self._out.append(commands.Start(worker, self._held[worker][-1]))
+            self._out.append(commands.Start(worker, self._slots.held[worker][-1]))
 
 
 class DeliversBeforeTheCommit(Machine):
@@ -103,7 +103,7 @@ class LosesWhatIsGivenBack(Machine):
 
 class RunsFinishedItemsAgain(Machine):
     def _on_chunk_ended(self, event: Any) -> None:
-        chunk = self._held[event.worker][0]
+        chunk = self._slots.held[event.worker][0]
         super()._on_chunk_ended(event)
         if len(chunk.items) > 1 and not self._stopping:
             self._give_back(chunk, 1)

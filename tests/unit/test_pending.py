@@ -64,7 +64,7 @@ def test_outcomes_leave_in_input_order_whatever_order_they_come_in(order: list[i
     while start < 12:
         batch = sorted(order[start : start + sizes[start]])
         start += len(batch)
-        given_out += [o.position for o in reorder.add([outcome(p) for p in batch])]
+        given_out += [o.position for run in reorder.add([outcome(p) for p in batch]) for o in run]
         assert given_out == list(range(len(given_out)))
         assert len(given_out) + len(reorder) == start
     assert given_out == list(range(12))

@@ -2,62 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from raddle import _events, _ports
     from raddle._model import Chunk, Outcome, StopHow, Summary
 
 __all__ = ["Command", "Commit", "Deliver", "Emit", "Finish", "Pull", "Start", "Stop"]
 
 
-@dataclass(frozen=True, slots=True)
-class Pull:
+class Pull(NamedTuple):
     """Let the source give this many items more, on top of what it was let before."""
 
-    count: int
+    items: int
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """Give a chunk to a worker."""
 
     worker: int
     chunk: Chunk
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """Stop a worker; after "kill" the machine waits for its `WorkerLost`."""
 
     worker: int
     how: StopHow
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """Append to the journal; `Recorded` is heard when it is safe."""
 
     record: _ports.Record
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(NamedTuple):
     """Hand outcomes to the consumer."""
 
-    outcomes: list[Outcome]
+    outcomes: Sequence[Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(NamedTuple):
     """Tell the observers."""
 
     event: _events.Observed
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """All is over; the last command of a run."""
 
     summary: Summary

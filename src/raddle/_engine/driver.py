@@ -15,15 +15,15 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from raddle._engine import commands
-from raddle._events import Event, Observed, SourceReady, StopAsked, Ticked
+from raddle._events import Event, Memory, Observed, SourceReady, StopAsked, Ticked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from raddle._engine.machine import Machine
     from raddle._engine.source import Intake
-    from raddle._model import Outcome, Summary
-    from raddle._ports import Backend, Clock, Journal, Observer
+    from raddle._model import Outcome, Running, Summary
+    from raddle._ports import Backend, Clock, Gauge, Journal, Observer
 
 __all__ = ["PATIENCE", "Driver", "Outbox"]
 
@@ -42,20 +42,26 @@ class Outbox:
     """Outcomes on their way to the consumer, in lists; the end is a `None`."""
 
     def __init__(self) -> None:
-        self._lists: SimpleQueue[list[Outcome] | None] = SimpleQueue()
+        self._lists: SimpleQueue[Sequence[Outcome] | None] = SimpleQueue()
         self.summary: Summary | None = None
         self.error: BaseException | None = None
+        #: called after each `put` and after `end`, in the driver's thread: for a consumer that cannot wait in `get`
+        self.on_put: Callable[[], None] | None = None
 
-    def put(self, outcomes: list[Outcome]) -> None:
+    def put(self, outcomes: Sequence[Outcome]) -> None:
         """Add some."""
         self._lists.put(outcomes)
+        if self.on_put is not None:
+            self.on_put()
 
     def end(self, summary: Summary, error: BaseException | None) -> None:
         """Say that there will be no more."""
         self.summary, self.error = summary, error
         self._lists.put(None)
+        if self.on_put is not None:
+            self.on_put()
 
-    def get(self) -> list[Outcome] | None:
+    def get(self) -> Sequence[Outcome] | None:
         """Wait for some.
 
         Not for ever in one go: a signal that comes in the instant before the wait is seen only after it.
@@ -83,6 +89,7 @@ class Driver:
         *,
         clock: Clock,
         journal: Journal | None = None,
+        gauge: Gauge | None = None,
         observers: list[Observer] | None = None,
     ) -> None:
         self.machine = machine
@@ -92,12 +99,13 @@ class Driver:
         self._intake = intake
         self._clock = clock
         self._journal = journal
+        self._gauge = gauge
         self._observers = list(observers or ())
 
     def begin(self, first: Observed) -> None:
         """Tell the observers of the start, and do the first commands."""
         self._tell(first)
-        self._do_all(self.machine.begin(self._clock.now()))
+        self._do_all(self.machine.begin(self._clock.now(), self._look([])))
 
     def run(self) -> None:
         """Go on to the end. Whatever goes wrong reaches the consumer."""
@@ -124,7 +132,12 @@ class Driver:
         now = self._clock.now()
         wake_at = self.machine.wake_at
         if wake_at is not None and now >= wake_at:
-            self._do_all(self.machine.handle(Ticked(self._backend.running()), now))
+            running = self._backend.running()
+            memory = self._look(running) if self.machine.wants_memory(now) else None
+            self._do_all(self.machine.handle(Ticked(running, memory), now))
+
+    def _look(self, running: list[Running]) -> Memory | None:
+        return None if self._gauge is None else self._gauge.sample({one.worker: one.pid for one in running if one.pid})
 
     def stop_now(self, event: StopAsked) -> None:
         """Let the machine hear of a stop before all that waits in the inbox. For the thread that steps."""
@@ -161,7 +174,7 @@ class Driver:
             self._DO[type(command)](self, command)
 
     def _pull(self, command: commands.Pull) -> None:
-        self._intake.source.let(command.count)
+        self._intake.source.let(command.items)
 
     def _start(self, command: commands.Start) -> None:
         self._backend.start(command.worker, command.chunk)
@@ -198,6 +211,8 @@ class Driver:
         self.finished = True
         # Each of these even if one before fails; the journal last: its lock may only go when no worker is left.
         closing: list[Callable[[], object]] = [self._backend.close, self._intake.source.close]
+        if self._gauge is not None:
+            closing.append(self._gauge.close)
         if self._journal is not None:
             closing.append(partial(self._journal.close, summary))
         for close in closing:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from raddle import _events as events
 from raddle._engine.commands import Command, Commit, Deliver, Emit
 from raddle._engine.pending import Reorder
-from raddle._model import Outcome, Status, error_of
+from raddle._model import Batch, Outcome, Status, error_of
 from raddle._ports import Lease, Record
 from raddle.errors import ItemCancelled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from raddle._engine.rules import Rules
     from raddle._model import Chunk
 
@@ -31,7 +33,7 @@ class Ledger:
         self._out = out
         self._ticket = 0
         self._leasing: dict[int, tuple[int, Chunk]] = {}
-        self._unrecorded: deque[tuple[int, list[Outcome]]] = deque()
+        self._unrecorded: deque[tuple[int, Sequence[Outcome]]] = deque()
         self._reorder = Reorder()
         self._journal_lost = False
         self._discarding = False
@@ -57,7 +59,7 @@ class Ledger:
 
     def record(
         self,
-        outcomes: list[Outcome],
+        outcomes: Sequence[Outcome],
         stored: list[bytes],
         *,
         retried: list[Outcome] | None = None,
@@ -103,27 +105,23 @@ class Ledger:
 
     # ------------------------------------------------------------------------------------------------ delivering
 
-    def deliver(self, outcomes: list[Outcome]) -> None:
+    def deliver(self, outcomes: Sequence[Outcome]) -> None:
         """Count outcomes, show them to the observers, and hand them on when it is their turn."""
         if not outcomes:
             return
         counts = self.counts
-        good = [outcome.status for outcome in outcomes].count(Status.OK)
-        counts[Status.OK] += good
-        if good < len(outcomes):
-            for outcome in outcomes:
-                if outcome.status is not Status.OK:
-                    counts[outcome.status] += 1
-        self._out.append(Emit(events.ItemsEnded(outcomes)))
-        if self._ordered:
-            outcomes = self._reorder.add(outcomes)
-        if not outcomes:
-            return
-        self._delivered += len(outcomes)
-        if self._discarding:
-            self.consumed += len(outcomes)
+        if isinstance(outcomes, Batch):
+            counts[Status.OK] += len(outcomes)
         else:
-            self._out.append(Deliver(outcomes))
+            for outcome in outcomes:
+                counts[outcome.status] += 1
+        self._out.append(Emit(events.ItemsEnded(outcomes)))
+        for due in self._reorder.add(outcomes) if self._ordered else [outcomes]:
+            self._delivered += len(due)
+            if self._discarding:
+                self.consumed += len(due)
+            else:
+                self._out.append(Deliver(due))
 
     def discard(self) -> None:
         """From now on nobody consumes."""

@@ -7,39 +7,47 @@
 What always holds, and is checked after every step of a simulation (`raddle.testing.simulate`):
 one outcome per admitted item; nothing starts after a stop; one item per key at a time, in input order; no worker
 holds more than its depth; never more between source and consumer than the window; a retry waits its backoff; a
-deadline frees its slot; with a journal, nothing starts before its lease and nothing is delivered before its record.
+deadline frees its slot; nothing starts while a gate is closed, a rate used up or memory short; what was killed for
+memory runs alone; with a journal, nothing starts before its lease and nothing is delivered before its record.
 
 The module is longer than the house's 300 lines because these rules share one state. What could be cut off is in
-`waiting` (what is not with a worker), `ledger` (the way out), `outcomes`, `pending` and `_policy`.
+`waiting` (what is not with a worker), `slots` (what is), `limiter` (how much may start), `ledger` (the way out),
+`outcomes`, `pending` and `_policy`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from raddle import _events as events
 from raddle import errors
 from raddle._engine.commands import Command, Emit, Finish, Pull, Start, Stop
 from raddle._engine.ledger import Ledger
+from raddle._engine.limiter import Limiter
 from raddle._engine.outcomes import of_ended, of_waiting
 from raddle._engine.pending import Lot
+from raddle._engine.slots import Slots
 from raddle._engine.waiting import Waiting
-from raddle._model import Chunk, ErrorInfo, Outcome, Status, StopHow, Summary, error_of
+from raddle._model import Batch, Chunk, ErrorInfo, Outcome, Status, StopHow, Summary, error_of, qualified_name
 from raddle._policy.chunking import ChunkSize
-from raddle._policy.limits import FixedLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from raddle._engine.rules import Rules
+    from raddle._model import Running
 
 __all__ = ["Machine"]
 
 #: smallest default window: enough that one slow item at the head of an ordered run does not stall the others
 _WINDOW = 1024
+#: largest one, whatever the number of workers: so small items are in flat memory
+_WIDEST = 32_768
+#: chunks per worker that the window holds: two with the worker, two on their way to the consumer
+_CHUNKS = 4
 #: workers that die one after another without having started any item, per slot, before the run gives up
 _FUTILE = 3
+_REJECTED = qualified_name(errors.Rejected)
 
 
 class Machine:
@@ -48,17 +56,21 @@ class Machine:
     def __init__(self, rules: Rules, *, chance: Callable[[], float]) -> None:
         self.rules = rules
         self._chance = chance
-        self._limit = FixedLimit(rules.workers)
-        self._chunks = ChunkSize(largest=rules.max_chunk)
+        self._limiter = Limiter(rules)
+        self._chunks = ChunkSize(largest=1, prefetch_below=rules.prefetch_below)
+        self._fit_chunks()
         self._waiting = Waiting(rules)
-        self._held: list[deque[Chunk]] = [deque() for _ in range(rules.workers)]
-        #: workers told to kill, until their WorkerLost: what for, as (chunk, offset) of an overdue item, or None
+        self._slots = Slots(rules.workers, rules.depth)
+        #: workers told to kill, until their WorkerLost: what for, as (chunk, offset) of one item, or None for all
         self._killing: dict[int, tuple[int, int] | None] = {}
-        self._resumed = self._attempts = self._workers_lost = 0
+        #: rejections, by position, of items without an outcome
+        self._rejections: dict[int, int] = {}
+        self._resumed = self._attempts = self._workers_lost = self._rejected = 0
         self._admitted = self._asked = 0
         self._chunk_number = self._futile = 0
         self._skim = 1
         self._source_ended = self._finished = self._stopping = self._unheard = False
+        self._alone = False
         self._stopped: str | None = None
         self._error: BaseException | None = None
         self._grace_end: float | None = None
@@ -83,15 +95,19 @@ class Machine:
         self._out.clear()
         return out
 
-    def begin(self, now: float) -> list[Command]:
+    def begin(self, now: float, memory: events.Memory | None = None) -> list[Command]:
         """Return the first commands."""
-        return self.handle(events.Ticked([]), now)
+        return self.handle(events.Ticked([], memory), now)
 
     @property
     def wake_at(self) -> float | None:
         """When a `Ticked` is wanted at the latest."""
-        times = [self._tick_at, self._grace_end, self._waiting.next_retry]
+        times = [self._tick_at, self._grace_end, self._waiting.next_retry, self._limiter.wake_at]
         return min((time for time in times if time is not None), default=None)
+
+    def wants_memory(self, now: float) -> bool:
+        """Whether a `Ticked` should say what memory is like."""
+        return self._limiter.wants_memory(now)
 
     @property
     def summary(self) -> Summary:
@@ -99,8 +115,8 @@ class Machine:
         counts, rules = self._ledger.counts, self.rules
         return Summary(
             name=rules.name,
-            backend=rules.backend,
-            workers=rules.workers,
+            backend=self._limiter.backend,
+            workers=self._limiter.workers,
             admitted=self._admitted,
             ok=counts[Status.OK],
             failed=counts[Status.FAILED],
@@ -109,7 +125,10 @@ class Machine:
             cancelled=counts[Status.CANCELLED],
             resumed=self._resumed,
             attempts=self._attempts,
+            rejected=self._rejected,
             workers_lost=self._workers_lost,
+            memory_peak=self._limiter.memory_peak,
+            decision=self._limiter.decision,
             source_ended=self._source_ended and self._error is None,
             stopped=self._stopped or "",
             seconds=self._now - (self._now if self._began is None else self._began),
@@ -143,7 +162,9 @@ class Machine:
                 continue
             interruptions = event.interruptions.get(offset, 0)
             ids = None if event.ids is None else [event.ids[offset]]
-            lot = Lot(positions[offset : offset + 1], [item], ids, interruptions + 1, solo=interruptions > 0)
+            # Interrupted once, it was one of many in flight. Twice, it is a suspect: nothing runs beside it.
+            solo, alone = interruptions > 0, interruptions > 1
+            lot = Lot(positions[offset : offset + 1], [item], ids, interruptions + 1, solo=solo, alone=alone)
             if interruptions < self.rules.max_interruptions:
                 self._waiting.add(lot)
             else:
@@ -161,27 +182,30 @@ class Machine:
             self._stopped = self._stopped or f"the source raised {type(event.error).__name__}"
 
     def _on_consumed(self, event: events.Consumed) -> None:
-        self._ledger.consumed += event.count
+        self._ledger.consumed += event.outcomes
 
     # ----------------------------------------------------------------------------------------------- the workers
 
     def _on_chunk_ended(self, event: events.ChunkEnded) -> None:
-        held = self._held[event.worker]
-        chunk = next((chunk for chunk in held if chunk.number == event.chunk), None)
+        chunk = self._slots.find(event.worker, event.chunk)
         if chunk is None:
             # Never guess: values of another chunk would be given to the wrong items.
             what = f"chunk={event.chunk} was answered by {self._name(event.worker)}, which does not hold it"
             self._fail(errors.BackendError(f"{what}: the backend is broken"))
             return
-        held.remove(chunk)
+        self._limiter.ended(self._now, len(event.values), self._slots.busy)
+        self._slots.remove(event.worker, chunk)
         self._settle(event.worker, chunk, event)
         self._give_back(chunk, len(event.values))
 
     def _on_worker_lost(self, event: events.WorkerLost) -> None:
         worker, asked = event.worker, event.worker in self._killing
-        overdue = self._killing.pop(worker, None)
-        chunks = [chunk for chunk in self._held[worker] if chunk.number in event.chunks]
-        self._held[worker] = deque(chunk for chunk in self._held[worker] if chunk.number not in event.chunks)
+        meant = self._killing.pop(worker, None)
+        starved = self._limiter.lost(worker, "" if asked else event.reason)
+        self._slots.open(worker)
+        chunks = [chunk for chunk in self._slots.held[worker] if chunk.number in event.chunks]
+        for chunk in chunks:
+            self._slots.remove(worker, chunk)
         if not chunks:
             return
         self._workers_lost += 1
@@ -194,7 +218,7 @@ class Machine:
         self._give_back(head, begun + (event.offset is not None))
         self._settle(worker, head, ended, also_ended=[chunk.number for chunk in chunks])
         if event.offset is not None:
-            self._judge_lost(head, event, asked=asked, overdue=overdue)
+            self._judge_lost(head, event, asked=asked, meant=meant, starved=starved)
         elif not asked and not ended.values:
             self._futile += 1
             if self._futile > _FUTILE * self.rules.workers:
@@ -202,23 +226,33 @@ class Machine:
                 self._fail(errors.BackendError(f"{what}: try backend='threads', or look at what the function imports"))
 
     def _judge_lost(
-        self, chunk: Chunk, event: events.WorkerLost, *, asked: bool, overdue: tuple[int, int] | None
+        self, chunk: Chunk, event: events.WorkerLost, *, asked: bool, meant: tuple[int, int] | None, starved: str
     ) -> None:
         """Say what becomes of the item that was under way when its worker went."""
         offset = event.offset or 0
         lot = _lot_of(chunk).split(offset)[1].split(1)[0]
-        if asked and overdue is not None and overdue != (chunk.number, offset):
-            # The overdue item ended just before the kill arrived: this one is innocent, and its try does not count.
+        if asked and meant is not None and meant != (chunk.number, offset):
+            # The item that was meant ended just before the kill arrived: this one is innocent, and its try does not
+            # count.
             if not self._stopping:
                 self._waiting.put_back(lot)
             else:
                 self._cancel(lot)
             return
         self._attempts += 1
+        if self._limiter.throttled:
+            self._limiter.accepted(self._now, 1, event.started)
+        guilty = meant is not None or not asked
+        if starved and guilty and not self._stopping and self._limiter.again(lot.positions[0]):
+            self._waiting.put_alone(lot)
+            return
         seconds = max(0.0, self._now - event.started)
-        if asked and overdue is None:
+        if asked and (meant is None or (starved and self._stopping)):
             error = error_of(errors.ItemCancelled, f"still running {self.rules.grace:g} s after the run was stopped")
             status = Status.CANCELLED
+        elif starved:
+            status = Status.CRASHED
+            error = error_of(errors.OutOfMemory, f"killed twice, the second time while it ran alone: {starved}")
         elif asked:
             status = Status.TIMED_OUT
             error = error_of(errors.ItemTimedOut, f"timeout={self.rules.timeout:g} s passed; {event.reason}")
@@ -229,9 +263,9 @@ class Machine:
             attempts=chunk.attempt, started=event.started, seconds=seconds, worker=self._name(event.worker)
         )
         if status is Status.CANCELLED:
-            self._waiting.forget([outcome])
+            self._forget([outcome])
             self._ledger.deliver([outcome])
-        elif self._try_again(outcome, error, lot):
+        elif not starved and self._try_again(outcome, error, lot):
             self._record([], [], retried=[outcome])
         else:
             self._record([outcome], [b""])
@@ -241,28 +275,60 @@ class Machine:
     ) -> None:
         """Turn what a worker sent into outcomes and tries to come."""
         count = len(ended.values)
-        outcomes = of_ended(chunk, ended, self._name(worker), self._waiting.keys)
+        outcomes: Sequence[Outcome] = of_ended(chunk, ended, self._name(worker), self._waiting.keys)
         stored = ended.stored if ended.stored is not None else [b""] * count if self.rules.journaled else []
         retried: list[Outcome] = []
         if count:
             self._futile = 0
             self._attempts += count
             self._chunks.observe(count, ended.clock[-1] - ended.clock[0])
+        rejected = self._rejected
         if ended.errors:
-            finals: list[Outcome] = []
-            kept: list[bytes] = []
-            lot = _lot_of(chunk)
-            for offset, outcome in enumerate(outcomes):
-                error = ended.errors.get(offset)
-                if error is not None:
-                    outcome = outcome._replace(status=Status.FAILED, value=None, error=error)  # noqa: PLW2901
-                    if self._try_again(outcome, error, lot.split(offset)[1].split(1)[0]):
-                        retried.append(outcome)
-                        continue
-                finals.append(outcome)
-                kept.append(stored[offset] if stored and error is None else b"")
-            outcomes, stored = finals, kept
+            outcomes, stored, retried = self._sort_out(chunk, ended, outcomes, stored)
+        accepted = count - (self._rejected - rejected)
+        if accepted and self._limiter.throttled:
+            self._limiter.accepted(self._now, accepted, ended.clock[0])
         self._record(outcomes, stored, retried=retried, ended=[chunk.number, *(also_ended or ())])
+
+    def _sort_out(
+        self, chunk: Chunk, ended: events.ChunkEnded, outcomes: Sequence[Outcome], stored: list[bytes]
+    ) -> tuple[list[Outcome], list[bytes], list[Outcome]]:
+        """Return the outcomes that are final, the stored value of each, and the tries that will be repeated."""
+        finals: list[Outcome] = []
+        kept: list[bytes] = []
+        retried: list[Outcome] = []
+        lot = _lot_of(chunk)
+        for offset, outcome in enumerate(outcomes):
+            error = ended.errors.get(offset)
+            if error is not None:
+                outcome = outcome._replace(status=Status.FAILED, value=None, error=error)  # noqa: PLW2901
+                one = lot.split(offset)[1].split(1)[0]
+                if _REJECTED in error.lineage and self._was_rejected(outcome, error, one):
+                    continue
+                if self._try_again(outcome, error, one):
+                    retried.append(outcome)
+                    continue
+            finals.append(outcome)
+            kept.append(stored[offset] if stored and error is None else b"")
+        return finals, kept, retried
+
+    def _was_rejected(self, outcome: Outcome, error: ErrorInfo, lot: Lot) -> bool:
+        """Let an item wait that its service refused for now; False if that has happened too often.
+
+        This try does not count, so that an upstream at its limit costs time and no items.
+        """
+        self._rejected += 1
+        busy = self._slots.busy + 1  # its own worker too
+        self._limiter.rejected(self._now, outcome.started, error.retry_after, busy=busy, chance=self._chance())
+        count = self._rejections.pop(outcome.position, 0) + 1
+        if count > self.rules.max_rejections:
+            return False
+        if self._stopping:
+            self._cancel(lot)
+        else:
+            self._rejections[outcome.position] = count
+            self._waiting.put_back(lot)
+        return True
 
     def _try_again(self, outcome: Outcome, error: ErrorInfo, lot: Lot) -> bool:
         if self._stopping:
@@ -288,26 +354,33 @@ class Machine:
 
     def _record(
         self,
-        outcomes: list[Outcome],
+        outcomes: Sequence[Outcome],
         stored: list[bytes],
         *,
         retried: list[Outcome] | None = None,
         ended: list[int] | None = None,
     ) -> None:
         """Make outcomes final, and draw the consequences."""
-        if self.rules.on_error == "fail" and not self._stopping:
+        if self.rules.on_error == "fail" and not self._stopping and not isinstance(outcomes, Batch):
             bad = next((o for o in outcomes if o.status is not Status.OK and o.status is not Status.CANCELLED), None)
             if bad is not None:
                 self._stop(f"on_error='fail': item {bad.position} ended {bad.status.value}", "close")
-        self._waiting.forget(outcomes)
+        self._forget(outcomes)
         self._ledger.record(outcomes, stored, retried=retried, ended=ended)
+
+    def _forget(self, outcomes: Sequence[Outcome]) -> None:
+        self._waiting.forget(outcomes)
+        self._limiter.settled(outcomes)
+        if self._rejections:
+            for outcome in outcomes:
+                self._rejections.pop(outcome.position, None)
 
     def _on_recorded(self, event: events.Recorded) -> None:
         for worker, chunk in self._ledger.recorded(event.ticket):
             if not self._stopping and worker not in self._killing:
                 self._out.append(Start(worker, chunk))
             else:
-                self._held[worker].remove(chunk)
+                self._slots.remove(worker, chunk)
                 self._ledger.record([], [], ended=[chunk.number])
                 self._give_back(chunk, 0)
 
@@ -327,9 +400,7 @@ class Machine:
         reason = str(error).partition("\n")[0]
         if isinstance(error, errors.BackendError):
             # Workers of a broken backend may never answer: what they hold ends here.
-            chunks = [chunk for held in self._held for chunk in held]
-            for held in self._held:
-                held.clear()
+            chunks = self._slots.clear()
             self._ledger.drop_leases()
             self._stop(reason, "kill")
             self._ledger.record([], [], ended=[chunk.number for chunk in chunks])
@@ -338,7 +409,7 @@ class Machine:
             return
         self._stop(reason, "kill")
         for worker, chunk in self._ledger.lose_journal():
-            self._held[worker].remove(chunk)
+            self._slots.remove(worker, chunk)
             self._cancel(_lot_of(chunk))
 
     def _stop(self, reason: str, how: StopHow) -> None:
@@ -347,7 +418,7 @@ class Machine:
             self._stopping = True
             self._grace_end = self._now + self.rules.grace
             self._out.append(Emit(events.RunStopping(reason)))
-            self._out.extend(Stop(worker, "close") for worker, held in enumerate(self._held) if held)
+            self._out.extend(Stop(worker, "close") for worker, _ in self._slots.holding())
             self._cancel_waiting()
         if how == "kill":
             self._kill_all()
@@ -355,10 +426,14 @@ class Machine:
     def _kill_all(self) -> None:
         self._grace_end = None
         leasing = {chunk.number for chunk in self._ledger.leasing}
-        for worker, held in enumerate(self._held):
+        for worker, held in self._slots.holding():
             if worker not in self._killing and any(chunk.number not in leasing for chunk in held):
-                self._killing[worker] = None
-                self._out.append(Stop(worker, "kill"))
+                self._kill(worker, None)
+
+    def _kill(self, worker: int, meant: tuple[int, int] | None) -> None:
+        self._killing[worker] = meant
+        self._slots.close(worker)
+        self._out.append(Stop(worker, "kill"))
 
     def _cancel_waiting(self) -> None:
         for lot, in_lane in self._waiting.drain():
@@ -369,7 +444,7 @@ class Machine:
         error = error_of(errors.ItemCancelled, f"not run: {self._stopped}")
         outcomes = of_waiting(lot, Status.CANCELLED, error, self._waiting.keys)
         if in_lane:
-            self._waiting.forget(outcomes)
+            self._forget(outcomes)
         else:
             for position in lot.positions:
                 self._waiting.pass_by(position)
@@ -378,25 +453,42 @@ class Machine:
     # --------------------------------------------------------------------------------------------- time, and on
 
     def _on_ticked(self, event: events.Ticked) -> None:
-        timeout = self.rules.timeout
-        self._tick_at = None
-        if timeout is None:
-            return
+        # Only what is still to be believed: the worker may have ended the item since, or be on its way out.
+        current = [
+            running
+            for running in event.running
+            if running.worker not in self._killing
+            and (held := self._slots.held[running.worker])
+            and held[0].number == running.chunk
+        ]
+        if self.rules.timeout is not None:
+            self._end_overdue(current, self.rules.timeout)
+        if event.memory is not None:
+            victim = self._limiter.saw(self._now, event.memory, current)
+            if victim is not None and victim.worker not in self._killing:
+                self._kill(victim.worker, (victim.chunk, victim.offset))
+
+    def _end_overdue(self, current: list[Running], timeout: float) -> None:
         due: list[float] = []
-        seen = set()
-        for running in event.running:
-            held = self._held[running.worker]
-            if not held or held[0].number != running.chunk or running.worker in self._killing:
-                continue
-            seen.add(running.worker)
+        dying = sum(bool(self._slots.held[worker]) for worker in self._killing)
+        if self._slots.busy > len(current) + dying:
+            due.append(self._now + timeout)  # some were between two items
+        for running in current:
             if running.started + timeout <= self._now:
-                self._killing[running.worker] = (running.chunk, running.offset)
-                self._out.append(Stop(running.worker, "kill"))
+                self._kill(running.worker, (running.chunk, running.offset))
             else:
                 due.append(running.started + timeout)
-        if any(held and worker not in seen and worker not in self._killing for worker, held in enumerate(self._held)):
-            due.append(self._now + timeout)
         self._tick_at = min(due, default=None)
+
+    def _on_measured(self, event: events.Measured) -> None:
+        self._limiter.measured(event)
+
+    def _on_reported(self, event: events.Reported) -> None:
+        chunk = self._slots.find(event.worker, event.chunk)
+        if chunk is not None and event.offset < len(chunk.items):
+            position, item = chunk.positions[event.offset], chunk.items[event.offset]
+            said = events.AttemptReported(position, item, chunk.attempt, event.percent, event.note)
+            self._out.append(Emit(said))
 
     def _advance(self) -> None:
         """Do all that can be done now."""
@@ -405,6 +497,11 @@ class Machine:
         self._waiting.wake(self._now)
         if not self._stopping:
             self._dispatch()
+        self._limiter.look_again(self._now, busy=self._slots.busy > 0)
+        changed = self._limiter.changed()
+        if changed is not None:
+            self._fit_chunks()
+            self._out.append(Emit(changed))
         self._pull()
         if self._is_over():
             self._finished = True
@@ -413,31 +510,52 @@ class Machine:
             self._out += [Emit(events.RunEnded(summary)), Finish(summary, self._error)]
 
     def _dispatch(self) -> None:
+        waiting, limiter = self._waiting, self._limiter
+        if self._alone and self._slots.busy:
+            return
+        self._alone = False
+        if waiting.alone:
+            self._start_alone()
+            return
         depth = self._chunks.depth(self.rules.depth)
-        while self._waiting.ready:
-            free = [
-                (len(held), worker)
-                for worker, held in enumerate(self._held[: self._limit.value])
-                if len(held) < depth and worker not in self._killing
-            ]
-            if not free:
+        while waiting.ready:
+            worker = limiter.pick(self._slots, depth)
+            if worker is None:
                 return
-            most = self._chunks.size
+            permits = limiter.permits(self._now, waiting.next_cost)
+            if permits < 1:
+                return
+            most = min(self._chunks.size, permits)
             if self._source_ended:
                 # Near the end, smaller chunks: no worker should be left with all the rest.
-                most = min(most, -(-self._waiting.ready // self.rules.workers))
-            lot = self._waiting.take(most)
+                most = min(most, -(-waiting.ready // limiter.workers))
+            lot = waiting.take(most)
             if lot is None:
                 return
-            self._start(min(free)[1], lot)
+            limiter.took(self._now, len(lot.items), waiting.cost(lot))
+            self._start(worker, lot)
             # The first answers say how long an item takes; until then a worker gets one.
             depth = self._chunks.depth(self.rules.depth)
+
+    def _fit_chunks(self) -> None:
+        """Let no chunk be so large that the window does not hold enough of them to keep all workers busy."""
+        widest = self.rules.window or _WIDEST
+        self._chunks.largest = max(1, min(self.rules.max_chunk, widest // (_CHUNKS * self._limiter.workers)))
+
+    def _start_alone(self) -> None:
+        """Start an item that must run alone, as soon as nothing runs; nothing else starts before it has ended."""
+        worker = self._slots.pick(self._limiter.first, self._limiter.end, 1)
+        if worker is not None and not self._slots.busy and self._limiter.permits(self._now):
+            self._alone = True
+            lot = self._waiting.take_alone()
+            self._limiter.took(self._now, len(lot.items), self._waiting.cost(lot))
+            self._start(worker, lot)
 
     def _start(self, worker: int, lot: Lot) -> None:
         self._chunk_number += 1
         budget = self._chunks.budget if len(lot.items) > 1 else float("inf")
         chunk = Chunk(self._chunk_number, lot.items, lot.positions, lot.attempt, lot.ids, budget, self.rules.run_id)
-        self._held[worker].append(chunk)
+        self._slots.add(worker, chunk)
         self._out.append(Emit(events.ChunkStarted(self._name(worker), len(lot.items), lot.attempt)))
         if self.rules.timeout is not None and self._tick_at is None:
             self._tick_at = self._now + self.rules.timeout
@@ -449,14 +567,14 @@ class Machine:
     def _pull(self) -> None:
         if self._source_ended or (self._stopping and not self._reads_on):
             return
-        size, workers = self._chunks.size, self.rules.workers
+        size, workers = self._chunks.size, self._limiter.workers
         depth = self._chunks.depth(self.rules.depth)
-        window = self.rules.window or max(_WINDOW, 8 * workers * size)
+        window = self.rules.window or max(_WINDOW, _CHUNKS * workers * size)
         room = window - (self._admitted - self._ledger.consumed) - self._asked
         if self._stopping or self.rules.prioritized:
             want = room  # by priority: from all that the window holds
         else:
-            free = sum(max(0, depth - len(held)) for held in self._held)
+            free = max(0, depth * workers - self._slots.chunks)
             ahead = workers if depth > 1 else 0
             want = (free + ahead) * max(size, self._skim) - self._waiting.ready - self._asked
         count = min(want, room)
@@ -473,11 +591,11 @@ class Machine:
             (self._source_ended or (self._stopping and not self._reads_on))
             and self._waiting.nothing
             and self._ledger.settled
-            and not any(self._held)
+            and not self._slots.chunks
         )
 
     def _name(self, worker: int) -> str:
-        return f"{self.rules.worker_name}-{worker}"
+        return self.rules.names[worker] if self.rules.names else f"worker-{worker}"
 
     _ON: ClassVar[dict[type, Any]] = {
         events.Pulled: _on_pulled,
@@ -489,6 +607,8 @@ class Machine:
         events.StopAsked: _on_stop_asked,
         events.RunFailed: _on_run_failed,
         events.Ticked: _on_ticked,
+        events.Measured: _on_measured,
+        events.Reported: _on_reported,
     }
 
 

@@ -1,12 +1,10 @@
-"""Making outcomes, in bulk where it counts."""
+"""Making outcomes."""
 
 from __future__ import annotations
 
-from itertools import islice, repeat
-from operator import sub
 from typing import TYPE_CHECKING, Any
 
-from raddle._model import Outcome, Status
+from raddle._model import Batch, Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,34 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["of_ended", "of_waiting"]
 
-_new = tuple.__new__
 
-
-def of_ended(chunk: Chunk, ended: ChunkEnded, worker: str, keys: Mapping[int, Any] | None) -> list[Outcome]:
-    """Return an outcome for each finished item of a chunk, all as if they had ended ok.
-
-    One `map` over `zip`, so that no line of Python runs per item: some 0.2 µs an item instead of 1.
-    """
-    clock = ended.clock
-    return list(
-        map(
-            _new,
-            repeat(Outcome),
-            zip(
-                chunk.positions,
-                chunk.items,
-                repeat(Status.OK),
-                ended.values,
-                repeat(None),
-                repeat(chunk.attempt),
-                clock,
-                map(sub, islice(clock, 1, None), clock),
-                repeat(worker),
-                repeat(None) if keys is None else map(keys.__getitem__, chunk.positions),
-                repeat(None) if chunk.ids is None else chunk.ids,
-                repeat(False),  # noqa: FBT003 - positional by nature: a row
-            ),
-        )
+def of_ended(chunk: Chunk, ended: ChunkEnded, worker: str, keys: Mapping[int, Any] | None) -> Batch:
+    """Return an outcome for each finished item of a chunk, all as if they had ended ok."""
+    own = None if keys is None else [keys[position] for position in chunk.positions[: len(ended.values)]]
+    return Batch(
+        chunk.positions,
+        chunk.items,
+        ended.values,
+        ended.clock,
+        attempt=chunk.attempt,
+        worker=worker,
+        keys=own,
+        ids=chunk.ids,
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Lot", "PriorityQueue", "Queue", "Reorder"]
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+class Lot(NamedTuple):
     """Items that are in the same situation. On the plain path one lot holds a whole pull."""
 
     positions: Sequence[int]
@@ -26,13 +24,15 @@ class Lot:
     attempt: int = 1
     #: travels in a chunk of its own: a retry, or a suspect of having killed the program
     solo: bool = False
+    #: runs while nothing else does, so that there is no doubt who is to blame
+    alone: bool = False
 
     def split(self, n: int) -> tuple[Lot, Lot]:
         """Cut into the first `n` items and the rest."""
         ids = self.ids
         return (
-            Lot(self.positions[:n], self.items[:n], ids and ids[:n], self.attempt, self.solo),
-            Lot(self.positions[n:], self.items[n:], ids and ids[n:], self.attempt, self.solo),
+            Lot(self.positions[:n], self.items[:n], ids and ids[:n], self.attempt, self.solo, self.alone),
+            Lot(self.positions[n:], self.items[n:], ids and ids[n:], self.attempt, self.solo, self.alone),
         )
 
 
@@ -66,6 +66,11 @@ class Queue:
         """Append behind all others."""
         self._lots.append(lot)
         self.count += len(lot.items)
+
+    @property
+    def head(self) -> int | None:
+        """Position of the item that is taken next."""
+        return self._lots[0].positions[0] if self._lots else None
 
     def put_back(self, lot: Lot) -> None:
         """Put in front of all others: it is older than what waits."""
@@ -120,6 +125,11 @@ class PriorityQueue:
         """Items that wait."""
         return len(self._heap)
 
+    @property
+    def head(self) -> int | None:
+        """Position of the item that is taken next."""
+        return self._heap[0][1] if self._heap else None
+
     def add(self, lot: Lot) -> None:
         """Put each item in the place that its priority gives it."""
         while lot.items:
@@ -168,10 +178,10 @@ class Reorder:
     """Gives outcomes out in input order. Works on runs of outcomes, so that the plain path costs nothing per item."""
 
     def __init__(self) -> None:
-        self._runs: dict[int, list[Outcome]] = {}
+        self._runs: dict[int, Sequence[Outcome]] = {}
         self._next = 0
 
-    def add(self, outcomes: list[Outcome]) -> list[Outcome]:
+    def add(self, outcomes: Sequence[Outcome]) -> list[Sequence[Outcome]]:
         """Take outcomes in; return those whose turn it is, in order.
 
         Args:
@@ -182,20 +192,11 @@ class Reorder:
             self._runs[first] = outcomes
         else:
             for outcome in outcomes:
-                self._runs[outcome.position] = [outcome]
-        return self._due()
-
-    def _due(self) -> list[Outcome]:
-        run = self._runs.pop(self._next, None)
-        if run is None:
-            return []
-        self._next += len(run)
-        if self._next not in self._runs:
-            return run
-        due = list(run)
+                self._runs[outcome.position] = (outcome,)
+        due = []
         while (run := self._runs.pop(self._next, None)) is not None:
             self._next += len(run)
-            due += run
+            due.append(run)
         return due
 
     def __len__(self) -> int:

@@ -10,17 +10,45 @@ from raddle._engine.driver import PATIENCE
 from raddle._events import Consumed, StopAsked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from raddle._engine.driver import Driver
     from raddle._model import Outcome, StopHow, Summary
     from raddle._ports import Inbox
 
-__all__ = ["Run"]
+__all__ = ["Run", "RunFace"]
 
 
-class Run:
+class RunFace:
+    """What a run shows, whoever consumes it."""
+
+    _driver: Driver
+    _inbox: Inbox
+    _snapshot: Callable[[], Any]
+
+    @property
+    def summary(self) -> Summary:
+        """The totals: final ones at the end of the iteration, else those so far."""
+        return self._driver.outbox.summary or self._driver.machine.summary
+
+    def snapshot(self) -> Any:
+        """Return counts, rate and time left at this moment (`raddle.progress.Snapshot`)."""
+        return self._snapshot()
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Start nothing more. Running attempts have the run's `grace` to end; what did not start is `cancelled`.
+
+        Returns at once, from any thread. Go on iterating to see all outcomes.
+        """
+        self._inbox.put(StopAsked("close", reason))
+
+    def kill(self, reason: str = "killed") -> None:
+        """As `cancel`, but end running attempts too: processes are killed, threads abandoned."""
+        self._inbox.put(StopAsked("kill", reason))
+
+
+class Run(RunFace):
     """One call over one source: iterate it for outcomes, and leave its `with` block to end it.
 
     Iteration may be interrupted and taken up again. At its end it raises what ended the run early, if that was not
@@ -64,26 +92,6 @@ class Run:
         for outcome in self:
             yield outcome.unwrap()
 
-    @property
-    def summary(self) -> Summary:
-        """The totals: final ones at the end of the iteration, else those so far."""
-        return self._driver.outbox.summary or self._driver.machine.summary
-
-    def snapshot(self) -> Any:
-        """Return counts, rate and time left at this moment (`raddle.progress.Snapshot`)."""
-        return self._snapshot()
-
-    def cancel(self, reason: str = "cancelled") -> None:
-        """Start nothing more. Running attempts have the run's `grace` to end; what did not start is `cancelled`.
-
-        Returns at once, from any thread. Go on iterating to see all outcomes.
-        """
-        self._inbox.put(StopAsked("close", reason))
-
-    def kill(self, reason: str = "killed") -> None:
-        """As `cancel`, but end running attempts too: processes are killed, threads abandoned."""
-        self._inbox.put(StopAsked("kill", reason))
-
     def close(self) -> None:
         """End the run and wait for it: running attempts have its `grace`; a Ctrl-C meanwhile kills them.
 
@@ -109,7 +117,7 @@ class Run:
         """Close."""
         self.close()
 
-    def _take(self) -> list[Outcome] | None:
+    def _take(self) -> Sequence[Outcome] | None:
         if self._taken:
             self._inbox.put(Consumed(self._taken))
             self._taken = 0

@@ -132,14 +132,17 @@ class Intake:
         *,
         key: Callable[[Any], Any] | None = None,
         priority: Callable[[Any], Any] | None = None,
-        identify: Callable[[Any], bytes] | None = None,
+        cost: Callable[[Any], float] | None = None,
+        identify: Callable[[Sequence[Any]], list[bytes]] | None = None,
         known: Callable[[Sequence[bytes]], Mapping[int, Known]] | None = None,
     ) -> None:
         self.source = source
         self._key = key
         self._priority = priority
+        self._cost = cost
         self._identify = identify
         self._known = known
+        self._measure: Any = None
 
     def collect(self) -> list[Pulled | SourceEnded]:
         """Return what the machine is to hear."""
@@ -155,14 +158,20 @@ class Intake:
         return heard
 
     def _pulled(self, items: list[Any]) -> Pulled:
-        key, priority, identify = self._key, self._priority, self._identify
+        key, priority, cost, identify = self._key, self._priority, self._cost, self._identify
         keys = None if key is None else [key(item) for item in items]
         if keys is not None:
             set(keys)  # raises TypeError here, with the type's name, if a key cannot be hashed
         priorities = None if priority is None else [priority(item) for item in items]
+        if priorities is not None:
+            # Compared here, for the same reason. Each with one of them: who compares with nothing else compares with
+            # all of its kind.
+            self._measure = priorities[0] if self._measure is None else self._measure
+            sum(each < self._measure for each in priorities)
+        costs = None if cost is None else [cost(item) for item in items]
         if identify is None:
-            return Pulled(items, keys, priorities)
-        ids = [identify(item) for item in items]
+            return Pulled(items, keys, priorities, costs=costs)
+        ids = identify(items)
         known = {} if self._known is None else self._known(ids)
         return Pulled(
             items,
@@ -171,4 +180,5 @@ class Intake:
             ids,
             {offset: entry.outcome for offset, entry in known.items() if entry.outcome is not None},
             {offset: entry.interruptions for offset, entry in known.items() if entry.outcome is None},
+            costs,
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from raddle._engine.pending import Lot, PriorityQueue, Queue
 from raddle._policy.lanes import Lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from raddle._engine.rules import Rules
     from raddle._events import Pulled
@@ -27,6 +28,9 @@ class Waiting:
         self._lanes = Lanes()
         self._ready: Queue | PriorityQueue = Queue() if self._priorities is None else PriorityQueue(self._priorities)
         self._retries: list[tuple[float, int, Lot]] = []
+        self._alone: deque[Lot] = deque()
+        #: by position, of the second quantity that a rate limits; None without one
+        self.costs: dict[int, float] | None = {} if rules.rate is not None and rules.rate.cost is not None else None
 
     @property
     def ready(self) -> int:
@@ -36,12 +40,29 @@ class Waiting:
     @property
     def nothing(self) -> bool:
         """Whether no item waits."""
-        return not self._ready.count and not self._lanes.count and not self._retries
+        return not self._ready.count and not self._lanes.count and not self._retries and not self._alone
+
+    @property
+    def alone(self) -> bool:
+        """Whether an item waits for all others to end."""
+        return bool(self._alone)
 
     @property
     def next_retry(self) -> float | None:
         """When the next try of an item is due."""
         return self._retries[0][0] if self._retries else None
+
+    @property
+    def next_cost(self) -> float:
+        """Return what the next item to start takes of the second quantity of the rate."""
+        if not self.costs:
+            return 0.0
+        head = self._ready.head
+        return 0.0 if head is None else self.costs[head]
+
+    def cost(self, lot: Lot) -> float:
+        """Return what these items take of it."""
+        return sum(self.costs[position] for position in lot.positions) if self.costs else 0.0
 
     def note(self, event: Pulled, positions: range) -> None:
         """Remember keys and priorities of what was pulled."""
@@ -49,15 +70,31 @@ class Waiting:
             self.keys.update(zip(positions, event.keys or (), strict=True))
         if self._priorities is not None:
             self._priorities.update(zip(positions, event.priorities or (), strict=True))
+        if self.costs is not None:
+            self.costs.update(zip(positions, event.costs or (), strict=True))
 
     def add(self, lot: Lot) -> None:
         """Let new items wait; with keys, one at a time."""
         if self.keys is None or self._lanes.enter(self.keys[lot.positions[0]], lot):
-            self._ready.add(lot)
+            self._admit(lot)
 
     def put_back(self, lot: Lot) -> None:
         """Let items wait that were taken and not run. They keep their lane."""
         self._ready.put_back(lot)
+
+    def _admit(self, lot: Lot) -> None:
+        if lot.alone:
+            self._alone.append(lot)
+        else:
+            self._ready.add(lot)
+
+    def put_alone(self, lot: Lot) -> None:
+        """Let an item wait until nothing else runs. It keeps its lane."""
+        self._alone.append(lot)
+
+    def take_alone(self) -> Lot:
+        """Remove the first of these."""
+        return self._alone.popleft()
 
     def take(self, most: int) -> Lot | None:
         """Remove up to `most` items that may travel together."""
@@ -72,22 +109,27 @@ class Waiting:
         while self._retries and self._retries[0][0] <= now:
             self._ready.put_back(heapq.heappop(self._retries)[2])
 
-    def forget(self, outcomes: list[Outcome]) -> None:
+    def forget(self, outcomes: Sequence[Outcome]) -> None:
         """Take note that items have their outcome: the next of their lane may go on."""
         if self._priorities is not None:
             for outcome in outcomes:
                 self._priorities.pop(outcome.position, None)
+        if self.costs is not None:
+            for outcome in outcomes:
+                self.costs.pop(outcome.position, None)
         if self.keys is not None:
             for outcome in outcomes:
                 if outcome.position in self.keys:
                     following = self._lanes.leave(self.keys.pop(outcome.position))
                     if following is not None:
-                        self._ready.add(following)
+                        self._admit(following)
 
     def pass_by(self, position: int) -> Any:
         """Return the key of an item that will not use its lane, and forget it."""
         if self._priorities is not None:
             self._priorities.pop(position, None)
+        if self.costs is not None:
+            self.costs.pop(position, None)
         return None if self.keys is None else self.keys.pop(position)
 
     def drain(self) -> Iterator[tuple[Lot, bool]]:
@@ -99,3 +141,5 @@ class Waiting:
         retries, self._retries = sorted(self._retries), []
         for _, _, lot in retries:
             yield lot, True
+        while self._alone:
+            yield self._alone.popleft(), True

@@ -14,12 +14,13 @@ class ChunkSize:
 
     #: a worker gives the rest back when a chunk takes this many times its target
     PATIENCE = 4.0
-    #: items slower than this are not worth a chunk waiting behind them: the way to the worker is short against it
-    PREFETCH_BELOW = 0.02
+    #: growth of the item time that a chunk is believed, for each of its items
+    RISE = 4.0
 
-    def __init__(self, *, largest: int, target: float = 0.005) -> None:
+    def __init__(self, *, largest: int, target: float = 0.005, prefetch_below: float = 0.02) -> None:
         self.largest = largest
         self.target = target
+        self._prefetch_below = prefetch_below
         self.size = 1
         self._mean: float | None = None
 
@@ -29,13 +30,19 @@ class ChunkSize:
             return
         seen = max(seconds / items, 1e-9)
         old = self._mean
-        self._mean = seen if old is None or seen > old else 0.7 * old + 0.3 * seen
+        if old is None:
+            self._mean = seen
+        elif seen > old:
+            # Not at once: a chunk of one item that met a garbage collection must not cost a thousand small chunks.
+            self._mean = min(seen, self.RISE * items * old)
+        else:
+            self._mean = (old + seen) / 2
         fitting = int(self.target / self._mean) or 1
         self.size = max(1, min(fitting, self.size * 2, self.largest))
 
     def depth(self, most: int) -> int:
         """Return how many chunks a worker should hold, the running one included."""
-        return most if self._mean is not None and self._mean < self.PREFETCH_BELOW else 1
+        return most if self._mean is not None and self._mean < self._prefetch_below else 1
 
     @property
     def budget(self) -> float:

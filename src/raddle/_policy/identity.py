@@ -12,9 +12,11 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["canonical", "function_name", "function_version", "given_id", "item_id"]
+__all__ = ["canonical", "function_name", "function_version", "given_id", "item_id", "item_ids"]
+
+_blake2b = hashlib.blake2b
 
 
 def item_id(item: Any) -> bytes:
@@ -23,7 +25,28 @@ def item_id(item: Any) -> bytes:
     Raises:
         TypeError: if the item has no content that can be written down (give `id=` then)
     """
-    return hashlib.blake2b(canonical(item), digest_size=16).digest()
+    return _blake2b(canonical(item), digest_size=16).digest()
+
+
+def item_ids(items: Sequence[Any]) -> list[bytes]:
+    """Return `item_id` of each, several times as fast where all are of one of the usual types.
+
+    Raises:
+        TypeError: if an item has no content that can be written down (give `id=` then)
+    """
+    kinds = set(map(type, items))
+    if kinds == {int}:
+        return [_blake2b(b"i%x;" % item, digest_size=16).digest() for item in items]
+    if kinds == {str}:
+        return list(map(_digest_of_text, items))
+    if kinds == {bytes}:
+        return [_blake2b(b"b%d:%b" % (len(item), item), digest_size=16).digest() for item in items]
+    return [_blake2b(canonical(item), digest_size=16).digest() for item in items]
+
+
+def _digest_of_text(item: str) -> bytes:
+    raw = item.encode("utf-8", "surrogatepass")
+    return _blake2b(b"s%d:%b" % (len(raw), raw), digest_size=16).digest()
 
 
 def given_id(value: Any) -> bytes:
@@ -42,6 +65,17 @@ def canonical(value: Any) -> bytes:
 
     Text may hold unpaired surrogates (file names on Linux do); dictionaries and sets do not depend on their order.
     """
+    # The usual types without the generators below, at a third of the time.
+    kind = type(value)
+    if kind is str:
+        raw = value.encode("utf-8", "surrogatepass")
+        return b"s%d:%b" % (len(raw), raw)
+    if kind is int:
+        return b"i%x;" % value
+    if kind is bytes:
+        return b"b%d:%b" % (len(value), value)
+    if kind is tuple or kind is list:
+        return b"%b%d[%b" % (b"t" if kind is tuple else b"l", len(value), b"".join(map(canonical, value)))
     return b"".join(_pieces(value))
 
 
@@ -124,16 +158,55 @@ def function_version(func: Callable[..., Any]) -> str:
     return digest.hexdigest()
 
 
-def _function_pieces(func: Any) -> Iterator[bytes]:
+def _function_pieces(func: Any, seen: frozenset[int] = frozenset()) -> Iterator[bytes]:
     if isinstance(func, functools.partial):
         yield canonical((func.args, func.keywords))
         func = func.func
+    owner = getattr(func, "__self__", None)
     func = getattr(func, "__func__", func)
     code = getattr(func, "__code__", None)
+    if code is None and not isinstance(func, type):
+        owner, func = func, type(func).__call__
+        code = getattr(func, "__code__", None)
     if code is None:
         raise TypeError("no code to look at")
     yield canonical((func.__defaults__, func.__kwdefaults__))
     yield from _code_pieces(code)
+    yield from _bound_pieces([] if owner is None else [owner], seen)
+    if id(func) not in seen:  # a function that calls itself holds itself
+        yield from _bound_pieces(func.__closure__ or (), seen | {id(func)})
+
+
+def _bound_pieces(bound: Any, seen: frozenset[int]) -> Iterator[bytes]:
+    """Write down what a function carries with it: the object of a method, the variables of a closure.
+
+    Plain data only, of objects their attributes. A pickle of anything else need not be the same in the next program
+    (sets of str in it have another order), and would refuse a resume that is right.
+    """
+    for value in bound:
+        try:
+            if isinstance(value, types.CellType):
+                value = value.cell_contents  # noqa: PLW2901
+            if isinstance(value, types.FunctionType):
+                yield from list(_function_pieces(value, seen))
+                continue
+            if not _is_plain(value):
+                value = (type(value).__qualname__, vars(value))  # noqa: PLW2901
+            yield canonical(value) if _is_plain(value) else b"?"
+        except (TypeError, ValueError, RecursionError):
+            yield b"?"
+
+
+def _is_plain(value: Any) -> bool:
+    match value:
+        case str() | bytes() | bool() | None | int() | float() | complex() | PurePath():
+            return True
+        case list() | tuple() | set() | frozenset():
+            return all(map(_is_plain, value))
+        case dict():
+            return all(map(_is_plain, value.keys())) and all(map(_is_plain, value.values()))
+        case _:
+            return False
 
 
 def _code_pieces(code: types.CodeType) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raddle import _host, errors
-from raddle.backends import _zygote
+from raddle.backends import _context, _zygote
 from raddle.backends._shell import exit_text, qualified_name
 from raddle.backends._wire import NO_SIGNAL, by_value, hide
 from raddle.backends._worker import Plan
@@ -40,6 +40,7 @@ class Need:
     timeout: float | None
     keep_fds: Sequence[int]
     memory: int
+    stored: bool = False
 
 
 def choose(start: Start) -> Literal["fork", "fresh"]:
@@ -94,6 +95,14 @@ def _pack(need: Need, hidden: Sequence[bytes]) -> bytes:
         ) from error
 
 
+def _logging() -> dict[str, Any] | None:
+    if "logging" not in sys.modules:  # then nothing can have been set
+        return None
+    from raddle.backends import _logs
+
+    return _logs.settings()
+
+
 def _blas_threads(workers: int) -> int:
     return max(1, _host.cpus().value // workers)
 
@@ -106,7 +115,7 @@ def _fork(need: Need, ours: socket.socket, theirs: socket.socket) -> Zygote:
     setup = _zygote.Setup(
         control=theirs,
         memory=need.memory,
-        plan=Plan(need.timeout, need.func, need.initializer),
+        plan=Plan(need.timeout, need.func, need.initializer, stored=need.stored),
         parent=parent,
         blas_threads=_blas_threads(need.workers),
     )
@@ -149,6 +158,9 @@ def _spawn(need: Need, ours: socket.socket, theirs: socket.socket, packed: bytes
         "keep_fds": list(need.keep_fds),
         "timeout": need.timeout,
         "packed": packed,
+        "stored": need.stored,
+        "context": _context.snapshot(),
+        "logging": _logging(),
         "blas_threads": _blas_threads(need.workers),
     }
     theirs.close()  # so that a zygote that does not start is noticed by the next line

@@ -6,6 +6,7 @@ import signal
 import traceback
 
 from raddle._model import ErrorInfo
+from raddle.errors import Rejected
 
 __all__ = ["describe", "exit_text", "qualified_name"]
 
@@ -33,7 +34,8 @@ def describe(exception: BaseException, *, keep: bool = True) -> ErrorInfo:
     except Exception as broken:  # noqa: BLE001 - see above
         text = f"<traceback could not be made: {type(broken).__name__}>"
     lineage = tuple(qualified_name(cls) for cls in type(exception).__mro__)
-    return ErrorInfo(qualified_name(type(exception)), message, text, lineage, exception if keep else None)
+    after = exception.retry_after if isinstance(exception, Rejected) else None
+    return ErrorInfo(qualified_name(type(exception)), message, text, lineage, exception if keep else None, after)
 
 
 def exit_text(code: int) -> str:

@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from itertools import islice
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import TYPE_CHECKING, Any
 
 from raddle import errors
-from raddle._events import ChunkEnded, RunFailed, WorkerLost
+from raddle._events import ChunkEnded, Measured, Reported, RunFailed, WorkerLost
 from raddle._model import Chunk, ErrorInfo, Running
-from raddle.backends._shell import describe, exit_text
+from raddle.backends._box import DATA_SIZE, LOADING, RUNNING, SHARED_FROM, STARTING, STOP, Box, Sink
+from raddle.backends._held import Held, travel_error
+from raddle.backends._outlet import REPORT
+from raddle.backends._shell import exit_text
 from raddle.backends._wire import (
+    AS_LIST,
     BROKEN,
     CHUNK,
     FINAL,
-    LOAD_ERRORS,
-    LOADING,
+    IN_FRAME,
+    LOGGED,
     MAX_CHUNK,
+    MEASURED,
+    MEASUREMENT,
     NO_SIGNAL,
     PROTOCOL,
-    RUNNING,
-    STARTING,
-    STOP,
+    REPORTED,
     UNLOADABLE,
-    Box,
     FrameReader,
     by_value,
     dumps,
-    unpack_error,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from raddle._events import Event
     from raddle.backends._launch import Zygote
 
 __all__ = ["Shared", "Slot"]
+
+#: frames that are taken from a worker in one go: one that writes without end must not keep the driver from the others
+_PORTION = 256
+#: bytes of a result, on average
+_SMALL = 4096
+_NEWS = frozenset({BROKEN, REPORTED, LOGGED, MEASURED})
 
 
 @dataclass(slots=True)
@@ -60,65 +68,6 @@ class Shared:
     suspects: set[int] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class Held:
-    """A chunk that a worker has, and its results so far."""
-
-    chunk: Chunk
-    #: how many of its items were sent
-    count: int
-    stored: list[bytes] | None
-    values: list[Any] = field(default_factory=list)
-    clock: list[float] = field(default_factory=list)
-    errors: dict[int, ErrorInfo] = field(default_factory=dict)
-
-    def add(self, clock: Sequence[float], ends: list[int], data: bytes) -> None:
-        """Take results in: `ends` are where each one's pickle ends in the data, inverted (~) for an error."""
-        self.clock += clock[1:] if self.clock else clock
-        if ends and min(ends) > 0:
-            pieces = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-            try:
-                values = list(map(pickle.loads, pieces))
-            except LOAD_ERRORS:
-                pass  # one of them: look at each
-            else:
-                self.values += values
-                if self.stored is not None:
-                    self.stored += pieces
-                return
-        start = 0
-        for end in ends:
-            stop = max(end, ~end)
-            self._add_one(data[start:stop], failed=end < 0)
-            start = stop
-
-    def _add_one(self, piece: bytes, *, failed: bool) -> None:
-        value, error = None, None
-        try:
-            if failed:
-                error = unpack_error(piece)
-            else:
-                value = pickle.loads(piece)  # noqa: S301 - from our own worker
-        except LOAD_ERRORS as broken:
-            error = _travel_error(broken, "its result came back, but cannot be unpickled")
-        if error is not None:
-            self.errors[len(self.values)] = error
-            piece = b""
-        self.values.append(value)
-        if self.stored is not None:
-            self.stored.append(piece)
-
-    def ended(self, worker: int) -> ChunkEnded:
-        """Return the event that ends this chunk."""
-        clock = self.clock or [time.monotonic()]
-        return ChunkEnded(worker, self.chunk.number, self.values, clock, self.errors, self.stored)
-
-
-def _travel_error(error: BaseException, what: str) -> ErrorInfo:
-    info = describe(error, keep=False)
-    return replace(info, message=f'{what} ({info.message}): use plain data, or backend="threads"')
-
-
 class Slot:
     """A slot of the backend; its worker comes with the first chunk, and again after a death."""
 
@@ -133,13 +82,15 @@ class Slot:
         self._mask = 0
         self._doomed = False
         self._epoch = 0
+        #: the items of the last chunk were
+        self._large = False
 
     # ------------------------------------------------------------------------------------------------- to the worker
 
     def start(self, chunk: Chunk) -> None:
         """Send a chunk, or as much of it as can be pickled."""
-        count, buffers, error = self._pack(chunk)
-        held = Held(chunk, count, [] if self._shared.stored else None)
+        count, where, buffers, error = self._pack(chunk)
+        held = Held(chunk, count, where, [] if self._shared.stored else None)
         if error is not None:
             now = time.monotonic()
             held.values, held.clock, held.errors = [None], [now, now], {0: error}
@@ -153,29 +104,49 @@ class Slot:
         self._out.extend(map(memoryview, buffers))
         self._write()
 
-    def _pack(self, chunk: Chunk) -> tuple[int, list[bytes], ErrorInfo | None]:
-        pack = partial(by_value, hidden=self._shared.zygote.hidden) if self._shared.fresh else dumps
+    def _pack(self, chunk: Chunk) -> tuple[int, int, list[bytes], ErrorInfo | None]:
         suspects, items = self._shared.suspects, chunk.items
         apart = bool(suspects) and not suspects.isdisjoint(chunk.positions)
-        data, error = b"", None
+        count, where, size, data, error = len(items), IN_FRAME, 0, b"", None
         if not apart:
             try:
-                data = pack(items)
-            except Exception:  # noqa: BLE001 - somebody's __reduce__; whose is found below
+                where, size, data = self._pack_items(items)
+            except BaseException:  # noqa: BLE001 - somebody's __reduce__; whose is found below
                 apart = True
-        count = len(items)
         if apart:
             pieces = []
             for item in items:
                 try:
-                    pieces.append(pack(item))
-                except Exception as broken:  # noqa: BLE001 - this one's: it costs this item only
-                    count, error = len(pieces), _travel_error(broken, "the item cannot be pickled for its worker")
+                    pieces.append(self._pack_plainly(item))
+                except BaseException as broken:  # noqa: BLE001 - this one's: it costs this item only
+                    count, error = len(pieces), travel_error(broken, "the item cannot be pickled for its worker")
                     break
             data = pickle.dumps(pieces, PROTOCOL)
+            size = len(data)
         meta = pickle.dumps((chunk.positions, chunk.attempt, chunk.ids, chunk.budget, chunk.run), PROTOCOL)
-        head = CHUNK.pack(chunk.number, self._epoch, apart, len(meta), len(data))
-        return count, [head, meta, data], None if count else error
+        head = CHUNK.pack(chunk.number, self._epoch, apart, where, len(meta), size)
+        return count, where, [head, meta, data] if data else [head, meta], None if count else error
+
+    def _pack_plainly(self, value: Any) -> bytes:
+        return by_value(value, self._shared.zygote.hidden) if self._shared.fresh else dumps(value)
+
+    def _pack_items(self, items: list[Any]) -> tuple[int, int, bytes]:
+        """Pickle the items, into a half of the box that no chunk uses if they are large; say which, and the size."""
+        half = next(iter({0, 1}.difference(held.where for held in self.held)), None) if self._large else None
+        if half is not None:
+            with contextlib.suppress(BaseException):  # what plain pickle refuses is looked at below
+                view = Sink(self._box.items[half]).dump(items)
+                if view is not None and not (self._shared.fresh and self._goes_by_value(half, len(view))):
+                    self._large = len(view) >= SHARED_FROM
+                    return half, len(view), b""
+        data = self._pack_plainly(items)
+        self._large = SHARED_FROM <= len(data) <= DATA_SIZE
+        return IN_FRAME, len(data), data
+
+    def _goes_by_value(self, half: int, size: int) -> bool:
+        start = Box.ITEMS + half * DATA_SIZE
+        names = (b"__main__", *self._shared.zygote.hidden)
+        return any(self._box.memory.find(name, start, start + size) >= 0 for name in names)
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
@@ -232,33 +203,59 @@ class Slot:
         if mask & EVENT_WRITE:
             self._write()
         if mask & EVENT_READ:
-            self._read()
+            self._read(_PORTION)
             if self._reader.ended and self._sock is not None and self._mask:
                 # Dead, or it closed its socket: dead soon. Its end is complete when the zygote has reaped it.
                 self._shared.selector.unregister(self._sock)
                 self._mask = 0
                 self._shared.zygote.kill(self.number)
 
-    def _read(self) -> None:
+    def _read(self, most: int | None = None) -> None:
         if self._sock is None:
             return
-        for kind, number, count, body in self._reader.read(self._sock):
-            if kind == BROKEN:
-                text = str(body, "utf-8", "replace")
-                self._doomed = True
-                self._shared.emit(RunFailed(errors.BackendError(f"process-{self.number} cannot start: {text}")))
+        for kind, number, count, where, body in islice(self._reader.read(self._sock), most):
+            if kind in _NEWS:
+                self._hear(kind, number, count, body)
                 continue
             held = self.held[0]
             assert held.chunk.number == number, (held.chunk.number, number)  # noqa: S101 - a worker keeps the order
             if kind == UNLOADABLE:
                 self._shared.suspects.update(held.chunk.positions)
             else:
-                split = 8 * (count + 1)
-                clock: memoryview[float] = body[:split].cast("d")
-                ends = body[split : split + 8 * count].cast("q")
-                held.add(clock.tolist(), ends.tolist(), bytes(body[split + 8 * count :]))
+                self._take(held, count, where, body)
             if kind in (FINAL, UNLOADABLE):
                 self._shared.emit(self._ended(self.held.popleft()))
+
+    def _take(self, held: Held, count: int, where: int, body: memoryview) -> None:
+        split = 8 * (count + 1)
+        clock: list[float] = list(body[:split].cast("d"))
+        if where == AS_LIST:
+            held.add_plain(clock, body[split:])
+            return
+        ends = body[split : split + 8 * count].cast("q").tolist()
+        data = body[split + 8 * count :] if where == IN_FRAME else self._box.results[where]
+        size = max(ends[-1], ~ends[-1]) if ends else 0
+        # Small pieces are cut out of bytes in half the time, large ones are better not copied.
+        held.add(clock, ends, bytes(data[:size]) if size < _SMALL * count else data[:size])
+        if where != IN_FRAME:
+            self._box.cells[Box.TAKEN] += 1
+
+    def _hear(self, kind: int, number: int, count: int, body: memoryview) -> None:
+        """Pass on what is not a result."""
+        if kind == LOGGED:
+            from raddle.backends import _logs  # costs a run that logs nothing 3 ms if it stands above
+
+            _logs.replay(body)
+        elif kind == REPORTED:
+            (percent,) = REPORT.unpack_from(body)
+            note = str(body[REPORT.size :], "utf-8", "replace")
+            self._shared.emit(Reported(self.number, number, count, percent, note))
+        elif kind == MEASURED:
+            self._shared.emit(Measured(*MEASUREMENT.unpack(body)))
+        else:
+            text = str(body, "utf-8", "replace")
+            self._doomed = True
+            self._shared.emit(RunFailed(errors.BackendError(f"process-{self.number} cannot start: {text}")))
 
     def _ended(self, held: Held) -> ChunkEnded:
         if self._shared.suspects:
@@ -279,7 +276,9 @@ class Slot:
             started = self._box.clock[offset - base]
             if (number, base) == (cells[Box.NUMBER], cells[Box.BASE]):
                 counts = [held.count for held in self.held if held.chunk.number == number]
-                return Running(self.number, number, offset, started) if counts and offset < counts[0] else None
+                if not counts or offset >= counts[0]:
+                    return None
+                return Running(self.number, number, offset, started, cells[Box.PID])
         return None
 
     def bury(self, code: int) -> None:

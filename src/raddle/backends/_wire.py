@@ -1,19 +1,12 @@
-"""What parent and workers agree on: the memory a worker shares, the frames on its socket, how objects are pickled.
-
-The shared memory of a worker is its black box. A result is written there the moment its item ends, and the store of
-`OFFSET` both commits it and says which item is under way. What was not yet sent when a worker dies is read from it, so
-that nothing finished is lost or run again. The order of the stores is the protocol: see `_worker.run_chunk`.
-"""
+"""What parent and workers say to each other: the frames on a worker's socket, and how objects are pickled."""
 
 from __future__ import annotations
 
-import mmap
-import os
+import marshal
 import pickle
 import socket
 import struct
 import sys
-import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
 from raddle._model import ErrorInfo
@@ -23,133 +16,96 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = [
-    "BETWEEN",
+    "AS_LIST",
     "BROKEN",
     "CHUNK",
-    "DATA_SIZE",
     "FINAL",
-    "LOADING",
+    "IN_FRAME",
     "LOAD_ERRORS",
+    "LOGGED",
     "MAX_CHUNK",
+    "MEASURED",
+    "MEASUREMENT",
     "NO_SIGNAL",
+    "PICKLE",
+    "PLAIN",
     "PROTOCOL",
-    "REGION",
+    "REPORTED",
     "RESULT",
     "RESULTS",
-    "RUNNING",
-    "STARTING",
-    "STOP",
     "UNLOADABLE",
-    "Box",
     "FrameReader",
     "by_value",
     "dumps",
     "hide",
+    "load",
     "pack_error",
-    "shared_memory",
     "unpack_error",
 ]
 
 PROTOCOL: Final = 5
 MAX_CHUNK: Final = 8192
-DATA_SIZE: Final = 1 << 20
 
-# The region of one worker: results, then two tables with a row for each of them, then single cells.
-_CLOCK = DATA_SIZE
-_ENDS = _CLOCK + 8 * (MAX_CHUNK + 1)
-_CELLS = _ENDS + 8 * (MAX_CHUNK + 1)
-_CELL_COUNT = 5
-#: a multiple of every page size in use, so that a worker can map its own region alone
-REGION: Final = (_CELLS // 65536 + 1) * 65536
-#: byte of the region, looked at before each item: when it differs from the one in the chunk's frame, the rest of the
-#: chunk is given back
-STOP: Final = _CELLS + 8 * 4
-
-# States of a worker. A negative one, ~offset: the item there has ended and its result waits for room or is being sent.
-BETWEEN, RUNNING, LOADING, STARTING = range(4)
-
-#: parent to worker: chunk number, the STOP byte it runs under, whether its items are pickled one by one, sizes of the
-#: two pickles that follow
-CHUNK: Final = struct.Struct("@qqqqq")
-#: worker to parent: kind, chunk number, number of results, size of what follows
-RESULT: Final = struct.Struct("@qqqq")
-# Kinds: some results of a chunk, its last ones, its items cannot be unpickled, the worker cannot start.
-RESULTS, FINAL, UNLOADABLE, BROKEN = range(4)
+#: parent to worker: chunk number, the STOP byte it runs under, whether its items are pickled one by one, where the
+#: items are, sizes of the two pickles that follow
+CHUNK: Final = struct.Struct("@qqqqqq")
+#: worker to parent: kind, chunk number, number of results, where their pickles are, size of what follows
+RESULT: Final = struct.Struct("@qqqqq")
+# Kinds: some results of a chunk, its last ones, its items cannot be unpickled, the worker cannot start. The others may
+# come at any time: an item says how far it is (its offset in place of a number of results), a log record, what a chunk
+# was like.
+RESULTS, FINAL, UNLOADABLE, BROKEN, REPORTED, LOGGED, MEASURED = range(7)
+# Where data is: in the frame, in the frame as one list, or (0, 1) in a half of the box.
+IN_FRAME: Final = -1
+AS_LIST: Final = -2
+#: items, wall, cpu, lag, probes, transfer
+MEASUREMENT: Final = struct.Struct("@qdddqd")
 
 #: flag of a send to somebody who may be dead: the user's program may have set SIGPIPE to its deadly default
 NO_SIGNAL: Final = getattr(socket, "MSG_NOSIGNAL", 0)
 #: what unpickling somebody's object may raise; KeyboardInterrupt is left to mean the user's Ctrl-C
 LOAD_ERRORS: Final = (Exception, SystemExit, GeneratorExit)
 
-
-class Box:
-    """The shared memory of one worker, mapped.
-
-    `cells` are: number of the chunk under way (-1: none), offset of the first item in the tables, offset of the item
-    under way (all before it are finished), state. `clock[i]` is when row i started, `clock[i + 1]` when it ended;
-    `ends[i + 1]` is where its pickle ends in the data, inverted (~) if that is an error.
-    """
-
-    __slots__ = ("cells", "clock", "ends", "memory")
-
-    NUMBER, BASE, OFFSET, STATE = range(4)
-
-    def __init__(self, fd: int, worker: int) -> None:
-        self.memory = mmap.mmap(fd, REGION, offset=worker * REGION)
-        view = memoryview(self.memory)
-        self.clock: memoryview[float] = view[_CLOCK:_ENDS].cast("d")
-        self.ends: memoryview[int] = view[_ENDS:_CELLS].cast("q")
-        self.cells: memoryview[int] = view[_CELLS : _CELLS + 8 * _CELL_COUNT].cast("q")
-        view.release()
-
-    def reset(self) -> None:
-        """Prepare for a new worker."""
-        self.cells[self.NUMBER] = -1
-        self.cells[self.STATE] = STARTING
-
-    def rows(self, count: int) -> tuple[list[float], list[int], bytes]:
-        """Return the clock, the ends and the data of the first rows."""
-        clock, ends = list(self.clock[: count + 1]), list(self.ends[1 : count + 1])
-        size = 0 if not ends else max(ends[-1], ~ends[-1])
-        return clock, ends, self.memory[:size]
-
-    def close(self) -> None:
-        """Unmap."""
-        for view in (self.clock, self.ends, self.cells):
-            view.release()
-        self.memory.close()
+#: types whose values can be neither changed nor shared, and run no code when they travel. They go by `marshal`: it is
+#: three times as fast for a single one, and takes a whole list in one go.
+PLAIN: Final = frozenset({type(None), bool, int, float, str})
+#: the first byte of every pickle; no marshalled value begins with it
+PICKLE: Final = 0x80
+#: a buffer of up to this size is kept for the next frame
+_KEEP: Final = 1 << 22
 
 
-def shared_memory(workers: int) -> int:
-    """Return a descriptor of memory without a name, with a region for each worker."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("raddle", os.MFD_CLOEXEC)
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    os.ftruncate(fd, workers * REGION)
-    return fd
+def load(data: bytes | memoryview) -> Any:
+    """Return the value of one result."""
+    return pickle.loads(data) if data[0] == PICKLE else marshal.loads(data)  # noqa: S301, S302 - from our own worker
 
 
 class FrameReader:
     """Frames from a socket that does not block, put together piece by piece."""
 
-    __slots__ = ("_body", "_got", "_head", "_view", "ended")
+    __slots__ = ("_buffer", "_got", "_head", "_size", "_view", "ended")
 
     def __init__(self) -> None:
         self.ended = False
-        self._expect(RESULT.size)
+        self._buffer = bytearray(1 << 16)
         self._head: tuple[int, ...] | None = None
+        self._expect(RESULT.size)
 
     def _expect(self, size: int) -> None:
-        self._body = bytearray(size)
-        self._view = memoryview(self._body)
+        if size > len(self._buffer) or len(self._buffer) > _KEEP >= size:
+            # Kept from frame to frame: new memory costs more than what is read into it.
+            self._buffer = bytearray(max(size, 1 << 16))
+        self._view = memoryview(self._buffer)[:size]
+        self._size = size
         self._got = 0
 
-    def read(self, sock: socket.socket) -> Iterator[tuple[int, int, int, memoryview]]:
-        """Yield (kind, chunk, count, body) until nothing more is there. A half frame before the end is dropped."""
+    def read(self, sock: socket.socket) -> Iterator[tuple[int, int, int, int, memoryview]]:
+        """Yield (kind, chunk, count, where, body) until nothing more is there. A half frame before the end is dropped.
+
+        A body is valid until the next one is asked for.
+        """
         while not self.ended:
-            if self._got < len(self._body):
+            if self._got < self._size:
                 try:
                     size = sock.recv_into(self._view[self._got :])
                 except BlockingIOError:
@@ -159,21 +115,21 @@ class FrameReader:
                 self.ended = size == 0
                 self._got += size
             elif self._head is None:
-                self._head = RESULT.unpack(self._body)
-                self._expect(self._head[3])
+                self._head = RESULT.unpack(self._view)
+                self._expect(self._head[4])
             else:
-                kind, chunk, count, _ = self._head
+                kind, chunk, count, where, _ = self._head
                 body = self._view
                 self._head = None
                 self._expect(RESULT.size)
-                yield kind, chunk, count, body
+                yield kind, chunk, count, where, body
 
 
 def dumps(value: Any) -> bytes:
     """Pickle; what plain pickle refuses goes by cloudpickle, if that is installed."""
     try:
         return pickle.dumps(value, PROTOCOL)
-    except Exception:
+    except BaseException:
         cloudpickle = _cloudpickle()
         if cloudpickle is None:
             raise
@@ -207,6 +163,7 @@ def hide(func: Any) -> list[bytes]:
 
 
 def _importable(name: str) -> bool:
+    """Say whether a fresh interpreter could import a module."""
     # Not importlib.util.find_spec: that answers from sys.modules.
     path: Any = None
     parts = name.split(".")
@@ -239,16 +196,17 @@ def pack_error(error: ErrorInfo) -> bytes:
                 packed = None
         except BaseException:  # noqa: BLE001 - somebody's __reduce__ or __init__ ran; the text is enough
             packed = None
-    return pickle.dumps((error.type, error.message, error.traceback, error.lineage, packed), PROTOCOL)
+    fields = (error.type, error.message, error.traceback, error.lineage, error.retry_after, packed)
+    return pickle.dumps(fields, PROTOCOL)
 
 
-def unpack_error(data: bytes) -> ErrorInfo:
+def unpack_error(data: bytes | memoryview) -> ErrorInfo:
     """Undo `pack_error`; an exception that does not load here is left out."""
-    kind, message, traceback, lineage, packed = pickle.loads(data)  # noqa: S301 - from our own worker
+    kind, message, traceback, lineage, after, packed = pickle.loads(data)  # noqa: S301 - from our own worker
     exception = None
     if packed is not None:
         try:
             exception = pickle.loads(packed)  # noqa: S301 - from our own worker
         except LOAD_ERRORS:
             exception = None
-    return ErrorInfo(kind, message, traceback, lineage, exception)
+    return ErrorInfo(kind, message, traceback, lineage, exception, after)

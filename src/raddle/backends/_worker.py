@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import marshal
 import os
 import pickle
 import signal
@@ -11,34 +12,42 @@ import struct
 import sys
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from raddle._attempt import Place, enter
 from raddle._model import Chunk
+from raddle.backends import _job
+from raddle.backends._box import BETWEEN, DATA_SIZE, LOADING, RUNNING, SHARED_FROM, STOP, Box, Sink
+from raddle.backends._outlet import Outlet
 from raddle.backends._shell import describe, qualified_name
 from raddle.backends._wire import (
-    BETWEEN,
+    AS_LIST,
     BROKEN,
     CHUNK,
-    DATA_SIZE,
     FINAL,
-    LOADING,
+    IN_FRAME,
+    MEASURED,
+    PLAIN,
     PROTOCOL,
-    RESULT,
     RESULTS,
-    RUNNING,
-    STOP,
     UNLOADABLE,
-    Box,
     dumps,
     pack_error,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from _typeshed import ReadableBuffer as Buffer
+
+    from raddle.backends._context import Variable
+    from raddle.backends._trial import Trial
+
+#: bytes; where results are longer on average, what it takes to load each by itself does not matter
+_SHORT = 256
+#: bytes; where results are as long as this, they are pickled into memory that is there already
+_LARGE = 1 << 15
 
 __all__ = ["Plan", "main", "run_chunk"]
 
@@ -51,6 +60,11 @@ class Plan:
     func: Callable[[Any], Any] | None = None
     initializer: Callable[[], Any] | None = None
     packed: bytes = b""
+    #: results are wanted as pickles that can be kept
+    stored: bool = False
+    #: what a fresh interpreter must be told, and a fork inherits
+    context: list[Variable] = field(default_factory=list)
+    logging: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -58,21 +72,46 @@ class Post:
     """What a worker works with."""
 
     sock: socket.socket
+    outlet: Outlet
     box: Box
     place: Place
+    stored: bool = False
     #: the STOP byte under which the chunk at hand was sent
     epoch: int = 0
+    #: how many halves full of results were left for the parent
+    left: int = 0
+    #: results are large: pickle them here
+    scratch: Sink | None = None
+    large: bool = False
+    #: measures the chunk at hand
+    trial: Trial | None = None
+
+    def packer(self) -> Callable[[Any, int], bytes | memoryview]:
+        """Return what pickles the results of the next chunk."""
+        pack: Callable[[Any, int], bytes | memoryview] = self.dumps if self.large else pickle.dumps
+        return self.trial.watch(pack) if self.trial else pack
+
+    def dumps(self, value: Any, _protocol: int) -> bytes | memoryview:
+        """Pickle what may be large."""
+        if self.scratch is None:
+            self.scratch = Sink(memoryview(bytearray(DATA_SIZE)))
+        packed = self.scratch.dump(value)
+        return pickle.dumps(value, PROTOCOL) if packed is None else packed
 
 
-def main(sock: socket.socket, box: Box, plan: Plan) -> NoReturn:
+def main(sock: socket.socket, box: Box, plan: Plan, slot: int) -> NoReturn:
     """Run chunks from `sock` for ever; the process ends here."""
     code = 1
     try:
         signal.signal(signal.SIGINT, _ignore)
         sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - for as long as the process lives
-        func = _ready(sock, plan)
+        box.cells[Box.PID] = os.getpid()
+        _job.be_worker_process()
+        outlet = Outlet(sock)
+        func = _ready(outlet, plan, f"process-{slot}")
         memory = box.memory
-        post = Post(sock, box, Place(plan.timeout, lambda: memory[STOP] != post.epoch))
+        post = Post(sock, outlet, box, Place(plan.timeout, lambda: memory[STOP] != post.epoch, outlet.report))
+        post.stored = plan.stored
         enter(post.place)
         box.cells[Box.STATE] = BETWEEN
         _serve(post, func)
@@ -90,19 +129,27 @@ def _ignore(*_: object) -> None:
     """Do nothing. Not SIG_IGN, which the item's own child processes would inherit."""
 
 
-def _ready(sock: socket.socket, plan: Plan) -> Callable[[Any], Any]:
+def _ready(outlet: Outlet, plan: Plan, name: str) -> Callable[[Any], Any]:
+    from raddle.backends import _logs  # imports `logging`: in the zygote, which has time for it
+
     stage = "loading the function in the worker"
     try:
+        _logs.install(outlet, name, plan.logging)
         func, initializer = plan.func, plan.initializer
         if plan.packed:
             func, initializer = pickle.loads(plan.packed)  # noqa: S301 - made by our parent
+            _logs.install(outlet, name, plan.logging)
+        if plan.context:
+            from raddle.backends import _context
+
+            _context.restore(plan.context)
         assert func is not None  # noqa: S101 - for the type checker: a plan has one or the other
         stage = "the initializer"
         if initializer is not None:
             initializer()
     except BaseException as error:  # noqa: BLE001 - the user's code: the parent hears of it and ends the run
         text = f"{stage} raised {describe(error).traceback}"
-        _send(sock, BROKEN, -1, 0, [text.encode("utf-8", "backslashreplace")])
+        outlet.send(BROKEN, -1, 0, [text.encode("utf-8", "backslashreplace")])
         _flush_streams()
         os._exit(1)
     gc.freeze()
@@ -111,6 +158,7 @@ def _ready(sock: socket.socket, plan: Plan) -> Callable[[Any], Any]:
 
 def _serve(post: Post, func: Callable[[Any], Any]) -> None:
     sock, box, cells = post.sock, post.box, post.box.cells
+    trial: Trial | None = None
 
     def one_by_one(piece: bytes) -> Any:
         try:
@@ -121,23 +169,37 @@ def _serve(post: Post, func: Callable[[Any], Any]) -> None:
         return func(item)
 
     while head := _receive(sock, CHUNK.size):
-        number, post.epoch, apart, meta_size, items_size = CHUNK.unpack(head)
-        meta, data = _receive(sock, meta_size), _receive(sock, items_size)
+        number, post.epoch, apart, where, meta_size, items_size = CHUNK.unpack(head)
+        meta = _receive(sock, meta_size)
+        data = _receive(sock, items_size) if where == IN_FRAME else box.items[where][:items_size]
         cells[Box.BASE] = cells[Box.OFFSET] = 0
-        box.clock[0] = time.monotonic()
+        began = box.clock[0] = time.monotonic()
         cells[Box.NUMBER] = number
         cells[Box.STATE] = LOADING
         try:
             items = [] if box.memory[STOP] != post.epoch else pickle.loads(data)  # noqa: S301 - from our parent
         except BaseException:  # noqa: BLE001 - one of the items; the parent sends them one by one next time
-            _send(sock, UNLOADABLE, number, 0, [])
+            post.outlet.send(UNLOADABLE, number, 0, [])
         else:
+            del data
             positions, attempt, ids, budget, run = pickle.loads(meta)  # noqa: S301 - from our parent
-            chunk = Chunk(number, items, positions, attempt, ids, budget, run)
-            run_chunk(post, chunk, one_by_one if apart else func)
+            if cells[Box.TRIAL]:
+                loading = time.monotonic() - began
+                trial = post.trial = trial or _new_trial()
+                trial.begin(loading)
+            run_chunk(post, Chunk(number, items, positions, attempt, ids, budget, run), one_by_one if apart else func)
+            if trial and not cells[Box.TRIAL]:
+                trial.close()
+                trial = post.trial = None
         _flush_streams()
         cells[Box.STATE] = BETWEEN
         cells[Box.NUMBER] = -1
+
+
+def _new_trial() -> Trial:
+    from raddle.backends._trial import Trial
+
+    return Trial()
 
 
 def run_chunk(post: Post, chunk: Chunk, func: Callable[[Any], Any]) -> None:
@@ -148,11 +210,15 @@ def run_chunk(post: Post, chunk: Chunk, func: Callable[[Any], Any]) -> None:
     how many results arrived finds exactly the others.
     """
     place, box = post.place, post.box
-    memory, clock, ends, cells = box.memory, box.clock, box.ends, box.cells
-    monotonic, pack, at_offset = time.monotonic, pickle.dumps, Box.OFFSET
+    memory, clock, ends, cells, data = box.memory, box.clock, box.ends, box.cells, box.results[box.cells[Box.HALF]]
+    monotonic, at_offset, pack_plain, type_of = time.monotonic, Box.OFFSET, marshal.dumps, type
+    pack = post.packer()
+    plain_types = frozenset[type]() if post.stored else PLAIN
+    plain: list[Any] = []
+    keep = plain.append
     place.chunk = chunk
-    row = at = 0
-    failed = False
+    piece: bytes | memoryview
+    row, at, failed = 0, 0, False
     now = clock[0] = monotonic()
     limit, epoch = now + chunk.budget, post.epoch
     cells[Box.STATE] = RUNNING
@@ -167,16 +233,22 @@ def run_chunk(post: Post, chunk: Chunk, func: Callable[[Any], Any]) -> None:
             piece, failed = pack_error(describe(error)), True
         else:
             try:
-                piece = pack(value, PROTOCOL)
+                if type_of(value) in plain_types:
+                    piece = pack_plain(value)
+                    keep(value)
+                else:
+                    piece = pack(value, PROTOCOL)
             except BaseException:  # noqa: BLE001 - somebody's __reduce__
                 piece, failed = _pack_stubborn(value)
             value = None
         end = at + len(piece)
         if end > DATA_SIZE:
             row, at, now = _make_room(post, chunk.number, (row, at, now), piece, failed=failed)
+            data = box.results[cells[Box.HALF]]
             failed = False
+            plain.clear()
             continue
-        memory[at:end] = piece
+        data[at:end] = piece
         at = end
         now = monotonic()
         row += 1
@@ -185,13 +257,31 @@ def run_chunk(post: Post, chunk: Chunk, func: Callable[[Any], Any]) -> None:
             end, failed = ~end, False
         ends[row] = end
         cells[at_offset] = offset + 1
+    _end_chunk(post, row, at, plain)
+
+
+def _end_chunk(post: Post, row: int, at: int, plain: list[Any]) -> None:
+    box, cells = post.box, post.box.cells
     cells[Box.STATE] = BETWEEN
-    place.chunk = None
-    _send_rows(post, FINAL, chunk.number, row, at)
+    post.place.chunk = None
+    number = cells[Box.NUMBER]
+    # of the last chunk's results that are still here, or went because they were too many
+    post.large = at >= row * _LARGE > 0 or (not row and cells[Box.BASE] > 0)
+    if post.trial:
+        items = cells[Box.OFFSET]
+        measured = post.trial.end(items)
+        if items:
+            post.outlet.send(MEASURED, -1, 0, [measured])
+            cells[Box.TRIAL] = not post.trial.enough
+    if row == len(plain) and at < max(SHARED_FROM, _SHORT * row):
+        # Of nothing but plain values one pickle is made once more: a tenth of the work for the parent.
+        post.outlet.send(FINAL, number, row, [box.clock[: row + 1], marshal.dumps(plain)], AS_LIST)
+    else:
+        _send_rows(post, FINAL, number, row, at)
 
 
 def _make_room(
-    post: Post, number: int, filled: tuple[int, int, float], piece: bytes, *, failed: bool
+    post: Post, number: int, filled: tuple[int, int, float], piece: bytes | memoryview, *, failed: bool
 ) -> tuple[int, int, float]:
     """Send what is in the box and put `piece` there, or send it too if the box is too small for it.
 
@@ -209,12 +299,12 @@ def _make_room(
     if size > DATA_SIZE:
         row = at = 0
         table = struct.pack("@ddq", started, time.monotonic(), ~size if failed else size)
-        _send(post.sock, RESULTS, number, 1, [table, piece])
+        post.outlet.send(RESULTS, number, 1, [table, piece])
         cells[Box.BASE] = offset + 1
         now = box.clock[0] = time.monotonic()
     else:
         row, at = 1, size
-        box.memory[:size] = piece
+        box.results[cells[Box.HALF]][:size] = piece
         now = box.clock[1] = time.monotonic()
         box.ends[1] = ~size if failed else size
     cells[Box.OFFSET] = offset + 1
@@ -236,18 +326,18 @@ def _pack_stubborn(value: Any) -> tuple[bytes, bool]:
 
 
 def _send_rows(post: Post, kind: int, number: int, row: int, at: int) -> None:
-    box = post.box
-    with memoryview(box.memory) as view, view[:at] as data:
-        _send(post.sock, kind, number, row, [box.clock[: row + 1], box.ends[1 : row + 1], data])
-
-
-def _send(sock: socket.socket, kind: int, number: int, count: int, buffers: Sequence[Buffer]) -> None:
-    views: list[memoryview] = [memoryview(buffer).cast("B") for buffer in buffers]
-    size = sum(map(len, views))
-    parts: list[bytes | memoryview] = [RESULT.pack(kind, number, count, size), *views]
-    sent = sock.sendmsg(parts)
-    if sent < RESULT.size + size:  # a signal of the user's own came between
-        sock.sendall(b"".join(parts)[sent:])
+    box, cells = post.box, post.box.cells
+    half = cells[Box.HALF]
+    tables: list[Buffer] = [box.clock[: row + 1], box.ends[1 : row + 1]]
+    if at < SHARED_FROM or cells[Box.TAKEN] != post.left:
+        with box.results[half][:at] as data:
+            post.outlet.send(kind, number, row, [*tables, data])
+        return
+    # The other half is free: leave the data where it is. A reader of the black box looks at HALF only if this frame
+    # has not arrived, and then it has not moved.
+    post.outlet.send(kind, number, row, tables, half)
+    post.left += 1
+    cells[Box.HALF] = 1 - half
 
 
 def _receive(sock: socket.socket, size: int) -> bytes:

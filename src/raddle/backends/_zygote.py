@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import importlib
 import os
 import pickle
 import select
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from raddle.backends import _worker
-from raddle.backends._wire import NO_SIGNAL, Box
+from raddle.backends._box import Box
+from raddle.backends._wire import NO_SIGNAL
 
 __all__ = [
     "DIED",
@@ -78,7 +80,13 @@ def main(fd: int) -> NoReturn:
         Setup(
             control=control,
             memory=given["memory"],
-            plan=_worker.Plan(given["timeout"], packed=given["packed"]),
+            plan=_worker.Plan(
+                given["timeout"],
+                packed=given["packed"],
+                stored=given["stored"],
+                context=given["context"],
+                logging=given["logging"],
+            ),
             parent=os.getppid(),
             blas_threads=given["blas_threads"],
         )
@@ -125,6 +133,8 @@ def serve(setup: Setup) -> NoReturn:
     # A second lifeline beside the control socket, of which a forked relative of the parent may hold a copy. The signal
     # comes when the thread that started us ends, which need not be the end of the parent: so it only makes us look.
     die_with_parent(signal.SIGUSR1)
+    # Here and not in each worker; and not in the parent, which goes on meanwhile.
+    importlib.import_module("raddle.backends._logs")
     gc.freeze()
     workers = Workers(setup, (wake, wake_writer))
     poll = select.poll()
@@ -230,7 +240,7 @@ class Workers:
             os.close(own)
         sock = socket.socket(fileno=fd)
         sock.settimeout(None)
-        _worker.main(sock, box, self._setup.plan)
+        _worker.main(sock, box, self._setup.plan, slot)
 
     def reap(self) -> None:
         """Bury the dead, and what is left of their process groups: an orphan of a crashed item must not go on."""

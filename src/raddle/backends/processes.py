@@ -18,8 +18,9 @@ from raddle import errors
 from raddle._events import Event, RunFailed
 from raddle._ports import Capabilities
 from raddle.backends import _launch
+from raddle.backends._box import Box, shared_memory
 from raddle.backends._slot import Shared, Slot
-from raddle.backends._wire import MAX_CHUNK, Box, shared_memory
+from raddle.backends._wire import MAX_CHUNK
 from raddle.backends._zygote import DIED, NOT_FORKED
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class ProcessBackend:
         initializer: called once in each worker before its first item; if it raises, the run fails
         timeout: seconds, only to tell `raddle.attempt()`; who ends the attempt is the engine, by `stop`
         stored: give each value pickled too
+        trial: let the worker in slot 0 measure its first chunks; it says what they were like by `Measured`
         keep_fds: descriptors that must stay open while any worker lives, such as a lock
         start: how the zygote is had; "fork" and "fresh" are for tests
 
@@ -112,6 +114,7 @@ class ProcessBackend:
         initializer: Callable[[], Any] | None = None,
         timeout: float | None = None,
         stored: bool = False,
+        trial: bool = False,
         keep_fds: Sequence[int] = (),
         start: _launch.Start = "auto",
     ) -> None:
@@ -129,10 +132,12 @@ class ProcessBackend:
                     timeout=timeout,
                     keep_fds=keep_fds,
                     memory=memory,
+                    stored=stored,
                 ),
                 self.start_method,
             )
             boxes = [Box(memory, worker) for worker in range(workers)]
+            boxes[0].cells[Box.TRIAL] = trial
         finally:
             os.close(memory)
         self.inbox = ProcessInbox()

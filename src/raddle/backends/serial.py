@@ -6,7 +6,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from raddle import _attempt
-from raddle._events import WorkerLost
+from raddle._events import Reported, WorkerLost
 from raddle._ports import Capabilities, Inbox
 from raddle.backends._inbox import QueueInbox
 from raddle.backends._job import Job, initialize, run_items
@@ -52,7 +52,8 @@ class SerialBackend:
         self._func = func
         self._initializer = initializer
         self._stored = stored
-        self._place = _attempt.Place(None, bool)  # bool() is False: nobody can ask while the item runs
+        # bool() is False: nobody can ask while the item runs
+        self._place = _attempt.Place(None, bool, self._report)
         self._context = copy_context()
         self._ready = False
         self._failure: RunFailed | None = None
@@ -90,6 +91,9 @@ class SerialBackend:
 
     def close(self) -> None:
         """Do nothing: there is nothing to end."""
+
+    def _report(self, chunk: int, offset: int, percent: float, note: str) -> None:
+        self.inbox.put(Reported(0, chunk, offset, percent, note))
 
     def _is_ready(self) -> bool:
         if not self._ready:

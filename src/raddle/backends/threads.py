@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from raddle._attempt import Place, enter
-from raddle._events import RunFailed, WorkerLost
+from raddle._events import Reported, RunFailed, WorkerLost
 from raddle._model import Running
 from raddle._ports import Capabilities, Inbox
 from raddle.backends._inbox import QueueInbox
@@ -32,17 +33,20 @@ __all__ = ["ThreadBackend"]
 class _Worker:
     """One thread, its queue and what it was given. An abandoned one takes all of this with it."""
 
-    __slots__ = ("answering", "asked_to_stop", "held", "jobs", "ready", "thread")
+    __slots__ = ("answering", "asked_to_stop", "held", "job", "jobs", "place", "ready", "thread")
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
         #: the driver's own list; answered jobs are dropped when it looks
         self.held: deque[Job] = deque()
+        #: what the thread is at; its own
+        self.job: Job | None = None
         #: who answers is decided, and an answer is put, under this lock: so what was answered before a kill is heard
         #: before it
         self.answering = threading.Lock()
         self.asked_to_stop = False
         self.ready = False
+        self.place: Place
         self.thread: threading.Thread
 
     def oldest(self) -> Job | None:
@@ -77,6 +81,7 @@ class ThreadBackend:
         initializer: called in each thread before its first item
         timeout: seconds for one attempt; told to `attempt()`, kept by whoever calls `stop`
         stored: also pickle each value, for a journal
+        inbox: where events go, if it is shared with somebody; default: one of its own
         max_abandoned: how many abandoned threads may be alive before the run is ended
 
     Raises:
@@ -96,12 +101,13 @@ class ThreadBackend:
         initializer: Callable[[], object] | None = None,
         timeout: float | None = None,
         stored: bool = False,
+        inbox: Inbox | None = None,
         max_abandoned: int = 64,
     ) -> None:
         if workers < 1:
             raise ConfigError(f"workers={workers} is too few: give at least 1")
         self.capabilities = Capabilities("threads", "thread", workers, enforces_timeout=True)
-        self.inbox = QueueInbox()
+        self.inbox = QueueInbox() if inbox is None else inbox
         self.abandoned = 0
         self._func = func
         self._initializer = initializer
@@ -191,7 +197,8 @@ class ThreadBackend:
 
     def _new_worker(self, number: int) -> _Worker:
         worker = _Worker()
-        place = Place(self._timeout, lambda: worker.asked_to_stop)
+        place = Place(self._timeout, lambda: worker.asked_to_stop, partial(_report, self.inbox, number, worker))
+        worker.place = place
         worker.thread = threading.Thread(
             target=self._context.copy().run,
             args=(_serve, worker, self._func, self._initializer, place, self.inbox),
@@ -203,11 +210,18 @@ class ThreadBackend:
 
     def _abandon(self, number: int, worker: _Worker) -> None:
         self._workers[number] = None
-        worker.asked_to_stop = True
+        worker.asked_to_stop = worker.place.given_up = True
         worker.jobs.put(None)  # should the item end after all, the thread ends too
         self.abandoned += 1
         self._left_behind = [thread for thread in self._left_behind if thread.is_alive()]
         self._left_behind.append(worker.thread)
+
+
+def _report(inbox: Inbox, number: int, worker: _Worker, chunk: int, offset: int, percent: float, note: str) -> None:  # noqa: PLR0917
+    """Say how far an item is; of an abandoned thread nobody wants to know."""
+    with worker.answering:
+        if worker.job is not None and not worker.job.answered:
+            inbox.put(Reported(number, chunk, offset, percent, note))
 
 
 def _serve(
@@ -224,11 +238,12 @@ def _serve(
         inbox.put(failure)
     worker.ready = True
     while (job := worker.jobs.get()) is not None:
+        worker.job = job
         if failure is None:
             run_items(job, func, place)
         ended = job.finished()
         with worker.answering:
             if job.claim_answer():
                 inbox.put(ended)
-        place.chunk = None
+        place.chunk = worker.job = None
         del job, ended  # or an idle thread would keep the items of its last chunk alive

@@ -20,7 +20,8 @@ __all__ = ["app", "main", "workload_command", "workloads"]
 
 _OWN = {
     "map": "Run a function over the items of a file, a folder or standard input.",
-    "runs": "Look into a journal: list, show, failures, export.",
+    "exec": "Run a program over the lines of a file, of standard input, or over the words after ':::'.",
+    "runs": "Look into a journal: list, show, failures, export; start a run again.",
     "doctor": "Show what this machine grants, versions, and what is installed.",
     "demo": "Generate a sample, run the weights workload on it, and say where the page is.",
 }
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with_traceback = "--traceback" in takewhile(lambda word: word.startswith("-"), arguments)
     try:
-        typer.main.get_command(app)(args=arguments, prog_name="raddle")
+        typer.main.get_command(app)(args=list(arguments), prog_name="raddle", obj=arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else _exit.USAGE if end.code else _exit.OK
     except RaddleError as error:

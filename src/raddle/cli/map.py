@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import sys
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import raddle
 from raddle import _config
-from raddle._events import RunStarted
 from raddle.cli import _exit
 from raddle.cli._function import resolve
 from raddle.cli._inputs import Items, open_items
 from raddle.cli._outputs import LineWriter, as_dict
-from raddle.cli._signals import stop_on_signals
-from raddle.cli._stdin import end_input
-from raddle.progress import observer_for
-from raddle.progress.line import Line, is_terminal
+from raddle.cli._running import command_line, follow, metrics, observers, start
+from raddle.progress.line import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from raddle._events import Observed
+    from raddle import Outcome, Run
     from raddle._ports import Observer
 
 __all__ = ["app"]
@@ -71,20 +65,17 @@ class Unreadable:
         sys.stderr.write(f"{self._clear}{name}:{number}: {complaint}\n")
 
 
-class _Clock:
-    now = staticmethod(time.monotonic)
-    wall = staticmethod(time.time)
-
-
 @app.command(help=_HELP, epilog=_EPILOG)
 def map_(  # noqa: PLR0917 - Typer makes flags of them
+    context: typer.Context,
     function: Annotated[str, typer.Argument(metavar="FUNCTION", show_default=False)],
     source: Annotated[str, typer.Argument(metavar="INPUT", show_default=False)],
     kind: Annotated[str, typer.Option("--input", help="auto (by ending), jsonl, csv, lines or glob.")] = "auto",
-    backend: Annotated[str | None, typer.Option(help="auto, serial, threads or processes.")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, serial, threads, processes or asyncio.")] = None,
     workers: Annotated[int | None, typer.Option(help="0: as many as granted CPUs.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds for one attempt.")] = None,
     retry: Annotated[int | None, typer.Option(help="Further tries after the first.")] = None,
+    rate: Annotated[float | None, typer.Option(help="At most so many items started in a second.")] = None,
     on_error: Annotated[str | None, typer.Option(help="skip or fail.")] = None,
     unordered: Annotated[bool, typer.Option("--unordered", help="Write outcomes as they come.")] = False,
     key: Annotated[str | None, typer.Option(metavar="FIELD", help="Items of one key run one at a time.")] = None,
@@ -93,21 +84,28 @@ def map_(  # noqa: PLR0917 - Typer makes flags of them
     journal: Annotated[str | None, typer.Option(metavar="FILE", help="Remember every outcome in this file.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run in the journal.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Run only what the journal has no outcome for.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="As --resume, and run again what did not end ok.")
+    ] = False,
     grace: Annotated[float | None, typer.Option(help="Seconds to end in when interrupted.")] = None,
     progress: Annotated[str | None, typer.Option(help="auto, live, line, jsonl, logging or none.")] = None,
     no_values: Annotated[bool, typer.Option("--no-values", help="Leave out what the function returned.")] = False,
+    metrics_to: Annotated[
+        str | None, typer.Option("--metrics", metavar="FILE|:PORT", help="Figures for Prometheus.")
+    ] = None,
 ) -> None:
     flags: dict[str, Any] = {
         "backend": backend,
         "workers": workers,
         "timeout": timeout,
         "retry": retry,
+        "rate": rate,
         "on_error": on_error,
         "ordered": False if unordered else None,
         "window": window,
         "journal": journal,
         "name": name,
-        "resume": resume or None,
+        "resume": "failed" if retry_failed else resume or None,
         "grace": grace,
         "progress": progress,
     }
@@ -116,51 +114,26 @@ def map_(  # noqa: PLR0917 - Typer makes flags of them
     unreadable = Unreadable()
     needed = tuple(dict.fromkeys(field for field in (key, identity) if field is not None))
     items = open_items(source, kind=kind, needed=needed, report=unreadable)
-    raise typer.Exit(_execute(func, items, config, unreadable, key=key, identity=identity, values=not no_values))
-
-
-def _execute(
-    func: Callable[[Any], Any],
-    items: Items,
-    config: _config.RunConfig,
-    unreadable: Unreadable,
-    *,
-    key: str | None,
-    identity: str | None,
-    values: bool,
-) -> int:
-    run = raddle.run(
+    run = start(
         func,
         items,
-        backend=config.backend,  # type: ignore[arg-type] # checked by _config
-        workers=config.workers,
-        timeout=config.timeout,
-        retry=config.retry,
-        on_error=config.on_error,
-        ordered=config.ordered,
+        config,
         key=_field(key),
-        id=_field(identity),
-        window=config.window,
-        journal=config.journal,
-        name=config.name,
-        resume=config.resume,
-        progress=_observers(config.progress, items.total),
-        grace=config.grace,
+        identity=_field(identity),
+        progress=[*_observers(config.progress, items.total), *metrics(metrics_to, items.total)],
+        command=command_line(context.find_root().obj, from_stdin=source == "-"),
     )
+    raise typer.Exit(_finish(run, items, config, unreadable, values=not no_values))
+
+
+def _finish(run: Run, items: Items, config: _config.RunConfig, unreadable: Unreadable, *, values: bool) -> int:
     writer = LineWriter(sys.stdout.buffer)
-    with stop_on_signals(run, config.grace) as asked, run:
-        try:
-            for outcome in run:
-                writer.write(as_dict(outcome, values=values))
-                if writer.closed:
-                    run.cancel("nobody reads standard output any more")
-                    break
-        except KeyboardInterrupt:
-            if not asked.number:
-                raise
-        finally:
-            writer.close()
-            end_input()
+
+    def take(outcome: Outcome) -> bool:
+        writer.write(as_dict(outcome, values=values))
+        return not writer.closed
+
+    asked = follow(run, config.grace, take, writer.close)
     if unreadable.count:
         sys.stderr.write(f"raddle: {unreadable.count:,} lines of {items.name} could not be used\n")
     return _exit.code_for(
@@ -189,19 +162,4 @@ def _field(name: str | None) -> Callable[[Any], Any] | None:
 
 
 def _observers(progress: str, total: int | None) -> list[Observer]:
-    clock = _Clock()
-    if progress == "auto" and is_terminal(sys.stderr) and sys.stdout.isatty():
-        # Outcomes scroll by on the same screen: what repaints itself would be torn apart.
-        chosen: list[Observer] = [Line(sys.stderr, clock, in_place=False)]
-    else:
-        chosen = observer_for(progress, stream=sys.stderr, clock=clock)
-    return [_knowing(total, observer) for observer in chosen]
-
-
-def _knowing(total: int | None, observer: Observer) -> Observer:
-    """Tell an observer the number of lines counted beforehand; the run itself sees a source without a length."""
-
-    def observe(event: Observed) -> None:
-        observer(replace(event, total=total) if isinstance(event, RunStarted) else event)
-
-    return observe
+    return observers(progress, total, scrolling=sys.stdout.isatty())

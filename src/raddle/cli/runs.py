@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from raddle import ConfigError, Status, _config
+from raddle.cli._again import again
 from raddle.cli._export import FORMATS, as_record, export_to
 from raddle.cli._outputs import dump
 from raddle.journal.history import History, OutcomeRow, RunRow
-from raddle.progress.line import duration, one_line
+from raddle.progress._text import one_line
+from raddle.progress.line import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,7 +100,7 @@ def failures(
 def export(  # noqa: PLR0917 - Typer makes flags of them
     which: Which = None,
     journal: Journal = None,
-    kind: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
+    kind: Annotated[str, typer.Option("--format", help="jsonl, csv or parquet.")] = "jsonl",
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write here (whole or not at all), not to stdout."),
@@ -106,7 +108,7 @@ def export(  # noqa: PLR0917 - Typer makes flags of them
     status: Annotated[str | None, typer.Option(help="Only ok, failed, timed_out or crashed.")] = None,
     no_values: Annotated[bool, typer.Option("--no-values", help="Leave out what the function returned.")] = False,
 ) -> None:
-    """Write all outcomes of a run as JSON Lines or CSV. Values are unpickled: export only journals that you trust."""
+    """Write all outcomes of a run as JSON Lines, CSV or Parquet. Values are unpickled: trust the journal first."""
     if kind not in FORMATS:
         raise ConfigError(f"--format={kind}: must be one of {', '.join(FORMATS)}")
     allowed = ("ok", *(each.value for each in _NOT_OK))
@@ -118,6 +120,13 @@ def export(  # noqa: PLR0917 - Typer makes flags of them
     count = export_to(output, rows, kind, values=not no_values)
     if output is not None:
         typer.echo(f"raddle: {count:,} outcomes of {run.name!r} in {output}", err=True)
+
+
+@app.command(epilog="\b\nExample:\n  raddle runs retry thumbs --journal runs.db")
+def retry(which: Which = None, journal: Journal = None) -> None:
+    """Start a run of `raddle map` or `raddle exec` again: what failed, crashed or never ran, in the folder of then."""
+    history = _history(journal)
+    again(_find(history, which), history.path)
 
 
 # ------------------------------------------------------------------------------------------------------ reading
@@ -143,6 +152,13 @@ def _counts(history: History, run: RunRow) -> dict[str, int]:
     return {status.value: count for status, count in history.counts(run.id).items()}
 
 
+def _total(run: RunRow) -> int | None:
+    """Return the number of items; of a source without a length, once it has been read to its end."""
+    if run.total is None and run.summary is not None and run.summary.get("source_ended"):
+        return int(run.summary["admitted"])
+    return run.total
+
+
 def _run_record(history: History, run: RunRow) -> dict[str, Any]:
     return asdict(run) | {"counts": _counts(history, run), "earlier_attempts": history.earlier_attempts(run.id)}
 
@@ -153,7 +169,7 @@ def _run_record(history: History, run: RunRow) -> dict[str, Any]:
 def _cells(history: History, run: RunRow) -> tuple[str, ...]:
     counts = _counts(history, run)
     ok = counts.get("ok", 0)
-    total = "?" if run.total is None else f"{run.total:,}"
+    total = "?" if _total(run) is None else f"{_total(run):,}"
     took = "" if run.ended is None else duration(run.ended - run.created)
     bad = f"{sum(counts.values()) - ok:,}"
     name = one_line(run.name)
@@ -168,7 +184,7 @@ def _described(history: History, run: RunRow) -> Iterable[tuple[str, object]]:
     if run.ended is not None:
         yield "ended", f"{_time(run.ended)}, took {duration(run.ended - run.created)}"
     yield "where", f"{run.backend}, {run.workers} workers, Python {run.python}, process {run.pid} on {run.host}"
-    yield "items", _phrase(_counts(history, run)) + ("" if run.total is None else f" of {run.total:,}")
+    yield "items", _phrase(_counts(history, run)) + ("" if _total(run) is None else f" of {_total(run):,}")
     earlier = history.earlier_attempts(run.id)
     if earlier:
         yield "retried", _phrase(earlier)

@@ -10,10 +10,13 @@ import stat
 from datetime import datetime
 from pathlib import Path
 
-from raddle.errors import JournalError, JournalLocked
+from raddle.errors import JournalDamaged, JournalError, JournalLocked
 
-__all__ = ["check_place", "filesystem_type", "release", "take"]
+__all__ = ["Witness", "check_place", "filesystem_type", "release", "take"]
 
+# The lock file: a line of JSON that says who has the lock, filled up to this length, and one for the `Witness`.
+_OWNER_BYTES = 256
+_WITNESS_BYTES = 128
 _MOUNTINFO = Path("/proc/self/mountinfo")
 # SQLite's log needs memory shared between processes of one machine; over a network there is none.
 _NETWORK = frozenset(
@@ -118,17 +121,57 @@ def take(path: Path) -> int:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        message = _who(path, os.pread(fd, 4096, 0))
+        message = _who(path, os.pread(fd, _OWNER_BYTES, 0))
         os.close(fd)
         raise JournalLocked(message) from error
     except OSError as error:
         os.close(fd)
         raise JournalError(f"journal={path}: cannot be locked: {error.strerror}: use a path on a local disk") from error
-    note = json.dumps({"pid": os.getpid(), "since": datetime.now().astimezone().isoformat(timespec="seconds")})
-    os.ftruncate(fd, 0)
-    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name; begin() tells about the disk
-        os.pwrite(fd, note.encode(), 0)
+    _note(fd, {"pid": os.getpid(), "since": datetime.now().astimezone().isoformat(timespec="seconds")}, _OWNER_BYTES, 0)
     return fd
+
+
+def _note(fd: int, facts: dict[str, object], length: int, offset: int) -> None:
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name; begin() tells about the disk
+        os.pwrite(fd, json.dumps(facts).encode().ljust(length - 1) + b"\n", offset)
+
+
+class Witness:
+    """Remembers, outside of the database, how far outcomes were acknowledged.
+
+    SQLite itself cannot tell that its -wal file was deleted, cut or swapped: it goes on with what is left. Written
+    after each commit and never synced, so that it may lag behind after a power cut, but never says too much.
+    """
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+
+    def write(self, journal: str, highest: int) -> None:
+        """Take note that outcomes up to this number are committed."""
+        _note(self._fd, {"journal": journal, "highest": highest}, _WITNESS_BYTES, _OWNER_BYTES)
+
+    def check(self, found: tuple[str, int] | None) -> None:
+        """Compare what is noted with the journal's (first uid, highest number), None if it is new.
+
+        Raises:
+            JournalDamaged: outcomes are missing
+        """
+        try:
+            noted = json.loads(os.pread(self._fd, _WITNESS_BYTES, _OWNER_BYTES))
+            journal, highest = str(noted["journal"]), int(noted["highest"])
+        except (ValueError, KeyError, TypeError):
+            return  # never written, or torn by a power cut
+        if found is None and not self._path.exists():
+            return  # removed on purpose
+        if found is not None and found[0] == journal and found[1] >= highest:
+            return
+        what = f"it has {found[1]}" if found and found[0] == journal else "it has none of them"
+        raise JournalDamaged(
+            f"journal={self._path} lacks outcomes that were acknowledged: {highest} were written, {what}. Was its -wal "
+            "file removed or swapped, or an older copy put here? Bring the right files back, or salvage with "
+            f"`sqlite3 {self._path.name} .recover`; to go on with what is here, remove {self._path.name}.lock"
+        )
 
 
 def release(fd: int, *, for_all: bool) -> None:

@@ -1,130 +1,235 @@
-"""What earlier sessions of a run recorded, given out once. Used by one thread, which owns a read-only connection."""
+"""What earlier sessions of a run recorded, given out once. Used by one thread, which owns a read-only connection.
+
+Rows are read in the order of recording, a page at a time, and kept until their items come: an input in about the same
+order finds each among the few that were read ahead. When too many wait, the rest is found through a `ResumeIndex`.
+Before an item counts as not known, all rows have been read and their checksums verified.
+"""
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
+from collections import deque
+from contextlib import suppress
+from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from raddle._model import Status
+from raddle._model import ErrorInfo, Outcome, Status
 from raddle._ports import Known
-from raddle.journal import _rows, _sql
+from raddle.journal import _explain, _rows
+from raddle.journal._pages import STATUS, Pages, Row, bytes_of
+from raddle.journal._resume_index import ResumeIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from raddle._model import Outcome
     from raddle._ports import Record
     from raddle.journal._session import Session
 
-__all__ = ["Lookup"]
+__all__ = ["WINDOW", "Lookup"]
 
-# Ids in one IN (...); far below SQLite's limit of 32766, and enough to make the cost of a call vanish.
-_BATCH = 512
-# So many occurrences of one id are looked through again rather than remembered: that bounds the memory of `_next`.
-_REREAD = 8
+#: most rows, and bytes of values, that are kept for items that have not come yet
+WINDOW = 1 << 16
+_WINDOW_BYTES = 32 << 20
+_NO_MORE = (0, None, None, None, None, 0)
+_item_id, _status, _value = itemgetter(2), itemgetter(4), itemgetter(10)
 
 
 class Lookup:
     """For a run that has earlier sessions."""
 
-    def __init__(self, path: Path, session: Session) -> None:
+    def __init__(self, path: Path, session: Session, *, retry_failed: bool = False, window: int = WINDOW) -> None:
         self._path = path
         self._session = session
-        self._reader: sqlite3.Connection | None = None
-        # A bit per row: resuming ten million items costs about a megabyte.
-        self._given = bytearray(session.highest // 8 + 1)
-        self._next: dict[bytes, int] = {}
-        self._unreadable: dict[bytes, list[tuple[int, int]]] = {}
+        self._retry_failed = retry_failed
+        self._window = window
+        self._pages: Pages | None = None
+        self._ahead: dict[bytes, Row] = {}
+        # Further rows of an id that is in `_ahead`.
+        self._again: dict[bytes, deque[Row]] = {}
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._index: ResumeIndex | None = None
+        self._replaceable: dict[bytes, deque[int]] = {}
+        # Ids that are run again because it was asked for: what interrupted them before does not count.
+        self._retried: set[bytes] = set()
 
     def known(self, ids: Sequence[bytes]) -> dict[int, Known]:
         """Return what is known of each id, by its offset.
 
         Raises:
+            JournalDamaged: a row is not what was written
             JournalError: the journal cannot be read
         """
-        result: dict[int, Known] = {}
-        if self._reader is None:
-            self._reader = _sql.connect_reader(self._path)
+        if self._pages is None:
+            self._pages = Pages(self._path, self._session, self._window)
         try:
-            for start in range(0, len(ids), _BATCH):
-                batch = ids[start : start + _BATCH]
-                missing: list[int] = []
-                for offset, outcome in enumerate(self._outcomes(self._reader, batch), start):
-                    if outcome is None:
-                        missing.append(offset)
-                    else:
-                        result[offset] = Known(outcome)
-                if missing and self._session.interrupted:
-                    self._add_interruptions(self._reader, ids, missing, result)
+            rows = self._take(self._pages, ids)
+            if self._retry_failed:
+                rows = {offset: row for offset, row in rows.items() if row[4] == "ok" or self._replace(row)}
+            outcomes = self._outcomes(self._pages, list(rows.values()))
+            result = {offset: Known(outcome) for offset, outcome in zip(rows, outcomes, strict=True) if outcome}
+            if self._session.interrupted and len(result) < len(ids):
+                self._add_interruptions(self._pages, ids, result)
         except sqlite3.Error as error:
-            raise _sql.explain(self._path, error) from error
+            raise _explain.explain(self._path, error) from error
         return result
 
-    def replaced(self, record: Record) -> Mapping[int, tuple[int, int]]:
-        """Return which unreadable rows (id, occurrence) the outcomes of a record take the place of, by their offset."""
-        replaced: dict[int, tuple[int, int]] = {}
-        if not self._unreadable:
+    def replaced(self, record: Record) -> Mapping[int, int]:
+        """Return the numbers of the rows that the outcomes of a record take the place of, by their offset."""
+        replaced: dict[int, int] = {}
+        if not self._replaceable:
             return replaced
         for offset, (outcome, _) in enumerate(record.outcomes):
-            if outcome.status is Status.CANCELLED or outcome.id is None:
+            if outcome.status is Status.CANCELLED or outcome.resumed or outcome.id is None:
                 continue
-            if rows := self._unreadable.get(outcome.id):
-                replaced[offset] = rows.pop(0)
+            if numbers := self._replaceable.get(outcome.id):
+                replaced[offset] = numbers.popleft()
+                if not numbers:
+                    del self._replaceable[outcome.id]
         return replaced
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        """Close the connections."""
+        if self._pages is not None:
+            self._pages.close()
+        if self._index is not None:
+            self._index.close()
 
-    def _outcomes(self, reader: sqlite3.Connection, ids: Sequence[bytes]) -> list[Outcome | None]:
-        # The last id fills up short batches, so that SQLite sees few different statements.
-        size = 1 << (len(ids) - 1).bit_length()
-        padded = [*ids, *[ids[-1]] * (size - len(ids))]
-        parameters = (self._session.run_id, self._session.id, *padded)
-        found = {row[1]: row for row in reader.execute(_sql.query("known_first", size), parameters).fetchall()}
-        outcomes: list[Outcome | None] = []
-        given = self._given
-        for item_id in ids:
-            row = found.get(item_id)
-            if row is not None:
-                place, bit = row[0] >> 3, 1 << (row[0] & 7)
-                if given[place] & bit:
-                    row = self._next_row(reader, item_id)
-                else:
-                    given[place] |= bit
-            outcomes.append(None if row is None else self._load(row))
-        return outcomes
+    # --------------------------------------------------------------------------------------------- finding rows
 
-    def _add_interruptions(
-        self, reader: sqlite3.Connection, ids: Sequence[bytes], missing: list[int], result: dict[int, Known]
-    ) -> None:
-        wanted = [ids[offset] for offset in missing]
-        rows = reader.execute(_sql.query("interruptions", len(wanted)), (self._session.run_id, *wanted)).fetchall()
-        counts = dict(rows)
-        for offset in missing:
-            if count := counts.get(ids[offset]):
-                result[offset] = Known(None, count)
+    def _take(self, pages: Pages, ids: Sequence[bytes]) -> dict[int, Row]:
+        """Return a row for each id that has one left, by its offset."""
+        if self._index is not None:
+            return self._take_by_index(self._index, pages, ids, range(len(ids)))
+        found = list(map(self._ahead.pop, ids, repeat(None))) if not self._again else [None] * len(ids)
+        rows: dict[int, Row] = {offset: row for offset, row in enumerate(found) if row is not None}
+        missing = [offset for offset, row in enumerate(found) if row is None] if len(rows) < len(ids) else []
+        while missing:
+            missing = self._take_ahead(ids, missing, rows)
+            if missing and not self._read_ahead(pages):
+                break
+        self._waiting -= len(rows)
+        self._waiting_bytes -= bytes_of(rows.values())
+        if missing and not pages.ended:
+            self._index = ResumeIndex(self._all_that_waits(pages), self._session.highest)
+            rows |= self._take_by_index(self._index, pages, ids, missing)
+        return rows
 
-    def _next_row(self, reader: sqlite3.Connection, item_id: bytes) -> tuple[Any, ...] | None:
-        """Return the next occurrence of an id whose first has been given out."""
-        first = self._next.get(item_id, 1)
-        parameters = (self._session.run_id, self._session.id, item_id, first, _REREAD)
-        for row in reader.execute(_sql.query("known_next"), parameters).fetchall():
-            place, bit = row[0] >> 3, 1 << (row[0] & 7)
-            if not self._given[place] & bit:
-                self._given[place] |= bit
-                if row[2] - first == _REREAD - 1:
-                    self._next[item_id] = row[2] + 1
-                return tuple(row)
-        return None
+    def _take_ahead(self, ids: Sequence[bytes], offsets: list[int], rows: dict[int, Row]) -> list[int]:
+        missing = []
+        ahead, again = self._ahead, self._again
+        for offset in offsets:
+            item_id = ids[offset]
+            row = ahead.pop(item_id, None)
+            if row is None:
+                missing.append(offset)
+                continue
+            rows[offset] = row
+            if item_id in again:
+                ahead[item_id] = again[item_id].popleft()
+                if not again[item_id]:
+                    del again[item_id]
+        return missing
 
-    def _load(self, row: tuple[Any, ...]) -> Outcome | None:
+    def _read_ahead(self, pages: Pages) -> bool:
+        """Read a page more; return False if there is none, or no room for it."""
+        if self._waiting >= self._window or self._waiting_bytes >= _WINDOW_BYTES:
+            return False
+        page = pages.read()
+        self._waiting += len(page)
+        self._waiting_bytes += bytes_of(page)
+        new = dict(zip(map(_item_id, page), page, strict=True))
+        if len(new) == len(page) and self._ahead.keys().isdisjoint(new):
+            self._ahead |= new
+        else:
+            for row in page:
+                first = self._ahead.setdefault(row[2], row)
+                if first is not row:
+                    self._again.setdefault(row[2], deque()).append(row)
+        return bool(page)
+
+    def _all_that_waits(self, pages: Pages) -> Iterator[tuple[bytes, int]]:
+        for row in self._ahead.values():
+            yield row[2], row[0]
+        for rows in self._again.values():
+            for row in rows:
+                yield row[2], row[0]
+        self._ahead, self._again = {}, {}
+        while page := pages.read():
+            for row in page:
+                yield row[2], row[0]
+
+    def _take_by_index(
+        self, index: ResumeIndex, pages: Pages, ids: Sequence[bytes], offsets: Sequence[int]
+    ) -> dict[int, Row]:
+        numbers = index.take([ids[offset] for offset in offsets])
+        rows = pages.pick(list(numbers.values()))
+        return {offsets[place]: rows[number] for place, number in numbers.items()}
+
+    # ------------------------------------------------------------------------------------------- making outcomes
+
+    def _replace(self, row: Row) -> bool:
+        """Let the next outcome of this id take the place of the row."""
+        self._retried.add(row[2])
+        self._replaceable.setdefault(row[2], deque()).append(row[0])
+        return False
+
+    def _outcomes(self, pages: Pages, rows: list[Row]) -> list[Outcome | None]:
+        """Make outcomes; None for one whose value cannot be read: its item is run again."""
+        values = list(map(_value, rows))
+        if all(values) and set(map(_status, rows)) == {"ok"}:
+            with suppress(Exception):  # unpickling runs anybody's code; below it costs only its own item
+                return self._make_ok(rows, list(map(pickle.loads, values)))
+        more = pages.more([row[0] for row in rows if row[4] != "ok" or not row[10]])
+        return [self._outcome(row, more.get(row[0], _NO_MORE)) for row in rows]
+
+    def _make_ok(self, rows: list[Row], values: list[Any]) -> list[Outcome | None]:
+        ids, attempts, started, seconds, workers = ([row[column] for row in rows] for column in (2, 5, 6, 7, 8))
+        wall_offset = self._session.wall_offset
+        outcomes = zip(
+            repeat(-1),
+            repeat(None),
+            repeat(Status.OK),
+            values,
+            repeat(None),
+            attempts,
+            [(when or 0.0) - wall_offset for when in started],
+            [duration or 0.0 for duration in seconds],
+            workers,
+            repeat(None),
+            ids,
+            repeat(True),  # noqa: FBT003 - positional by nature: a row
+            strict=False,
+        )
+        return list(map(tuple.__new__, repeat(Outcome), outcomes))
+
+    def _outcome(self, row: Row, more: Row) -> Outcome | None:
+        number, _, item_id, _, status, attempts, started, seconds, worker, _, value = row
+        _, kind, message, trace, file, size = more
         try:
-            value = _rows.load_value(self._path, row[8], row[9], row[10]) if row[3] == "ok" else None
+            value = _rows.load_value(self._path, value, file, size) if status == "ok" else None
         except Exception:  # noqa: BLE001 - unpickling runs anybody's code: the item is run again, its row replaced
-            self._unreadable.setdefault(row[1], []).append((row[0], row[2]))
+            self._replaceable.setdefault(item_id, deque()).append(number)
             return None
-        return _rows.outcome_of(row, value, self._session.wall_offset)
+        return Outcome(
+            position=-1,
+            item=None,
+            status=STATUS[status],
+            value=value,
+            error=None if kind is None else ErrorInfo(kind, message or "", trace or ""),
+            attempts=attempts,
+            # Negative if it was before the machine's start.
+            started=(started or 0.0) - self._session.wall_offset,
+            seconds=seconds or 0.0,
+            worker=worker,
+            id=item_id,
+            resumed=True,
+        )
+
+    def _add_interruptions(self, pages: Pages, ids: Sequence[bytes], result: dict[int, Known]) -> None:
+        missing = [offset for offset in range(len(ids)) if offset not in result and ids[offset] not in self._retried]
+        counts = pages.interruptions([ids[offset] for offset in missing])
+        result |= {offset: Known(None, counts[ids[offset]]) for offset in missing if ids[offset] in counts}

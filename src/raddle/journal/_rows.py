@@ -9,21 +9,37 @@ import reprlib
 import struct
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
-from raddle._model import ErrorInfo, Outcome, Status
 from raddle.errors import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["load_value", "outcome_of", "pack", "safe_text", "short", "store_file", "unpack", "values_folder"]
+    from raddle._model import ErrorInfo
+
+__all__ = [
+    "error_columns",
+    "label_of_key",
+    "labels",
+    "load_value",
+    "pack",
+    "safe_text",
+    "seals",
+    "short",
+    "store_file",
+    "unpack",
+    "values_folder",
+]
 
 _LABEL = 200
 _MESSAGE = 100_000
 _TRACEBACK = 1_000_000
 _INT_BITS = 512
-_STATUS = {status.value: status for status in Status}
+_SMALL = 1 << _INT_BITS
+# A text of so few printable ASCII characters has a repr() below the limit, whatever is escaped in it.
+_PLAIN = 99
 
 _repr = reprlib.Repr()
 _repr.maxlevel = 3
@@ -57,6 +73,30 @@ def short(value: object) -> str:
     return safe_text(text, _LABEL)
 
 
+def labels(items: Sequence[object]) -> Iterable[str]:
+    """Return `short` of each item, quickly where all are small numbers or short plain texts."""
+    kinds = set(map(type, items))
+    if kinds == {int} and min(items) > -_SMALL and max(items) < _SMALL:  # type: ignore[type-var,operator]
+        return map(repr, items)
+    if kinds == {str}:
+        return [_short_text(text) for text in items]  # type: ignore[arg-type]
+    return map(short, items)
+
+
+def _short_text(text: str) -> str:
+    return repr(text) if len(text) < _PLAIN and text.isascii() and text.isprintable() else short(text)
+
+
+def label_of_key(key: object) -> str | None:
+    """Return `short` of a key, None if there is none."""
+    return None if key is None else short(key)
+
+
+def seals(ids: Iterable[bytes], positions: Iterable[int], values: Iterable[bytes]) -> Iterator[int]:
+    """Return the checksum of each row's id, position and value: what tells that a disk has changed them."""
+    return map(crc32, values, map(crc32, ids, positions))
+
+
 def error_columns(error: ErrorInfo | None) -> tuple[str | None, str | None, str | None]:
     """Return type, message and traceback."""
     if error is None:
@@ -75,25 +115,6 @@ def unpack(blob: bytes) -> list[bytes]:
     lengths = struct.unpack_from(f"<{count}I", blob, 4)
     ends = accumulate(lengths, initial=4 * (count + 1))
     return [blob[start:end] for start, end in pairwise(ends)]
-
-
-def outcome_of(row: Sequence[Any], value: object, wall_offset: float) -> Outcome:
-    """Make an outcome of a row of the `known_*` queries; `started` may be negative, from before the machine's start."""
-    _, item_id, _, status, attempts, started, seconds, worker, _, _, _, kind, message, trace = row
-    return Outcome(
-        -1,
-        None,
-        _STATUS[status],
-        value,
-        None if kind is None else ErrorInfo(kind, message or "", trace or ""),
-        attempts,
-        (started or 0.0) - wall_offset,
-        seconds or 0.0,
-        worker,
-        None,
-        item_id,
-        True,  # noqa: FBT003 - by place, as all of them: a third of the time of names, for each item of a resumed run
-    )
 
 
 def values_folder(journal: Path) -> Path:

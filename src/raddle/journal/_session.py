@@ -1,4 +1,4 @@
-"""What one session writes: how it begins, what it records, how it ends. Runs in the writer thread."""
+"""How a session begins and ends. Runs in the writer thread."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from raddle._model import Outcome, Status, Summary
-from raddle.errors import ConfigError, JournalError
-from raddle.journal import _rows, _sql
+from raddle.errors import JournalError
+from raddle.journal import _explain, _rows, _sql
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from raddle._ports import Lease, Record, RunHeader
+    from raddle._model import Summary
+    from raddle._ports import Record, RunHeader
 
 __all__ = [
     "Job",
     "Options",
     "Session",
-    "apply",
     "end_session",
     "refuse_other_function",
-    "same_id_twice",
     "start_session",
     "transaction",
 ]
 
 # A reader that sits in a transaction may keep the last checkpoint from emptying the log; that costs disk, no data.
 _TRUNCATE_WAIT_MS = 500
-_COUNTED = -1
+# Characters; a command line is at most 2 MB on Linux.
+_COMMAND = 1 << 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ class Options:
     group_seconds: float
     inline_bytes: int
     synchronous: str
+    checkpoint_pages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class Session:
     id: int
     run_id: int
     uid: str
+    #: what tells this journal from others: the uid of its first run
+    journal: str
     #: the run has earlier sessions
     continued: bool
     #: attempts of the run were interrupted in earlier sessions
@@ -71,10 +73,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A record on its way, with the rows (id, occurrence) that some of its outcomes take the place of."""
+    """A record on its way, with the numbers of the rows that some of its outcomes take the place of, by offset."""
 
     record: Record
-    replaces: Mapping[int, tuple[int, int]]
+    replaces: Mapping[int, int]
 
 
 class transaction:  # noqa: N801 - reads like the contextlib function it replaces, at a third of the cost
@@ -117,15 +119,18 @@ def start_session(conn: sqlite3.Connection, path: Path, header: RunHeader, *, re
             _bury_dead_sessions(conn)
             run_id, uid, continued = _find_or_add_run(conn, header, now, resume=resume)
             host = _rows.safe_text(socket.gethostname())
-            session_id = conn.execute(_sql.query("add_session"), (run_id, now, os.getpid(), host)).lastrowid
-            interrupted = conn.execute(_sql.query("has_interrupted"), (run_id,)).fetchone()[0]
             highest = conn.execute(_sql.query("highest_outcome")).fetchone()[0]
+            row = (run_id, now, os.getpid(), host, highest + 1)
+            session_id = conn.execute(_sql.query("add_session"), row).lastrowid
+            interrupted = conn.execute(_sql.query("has_interrupted"), (run_id,)).fetchone()[0]
+            journal = conn.execute(_sql.query("first_uid")).fetchone()[0]
     except sqlite3.Error as error:
-        raise _sql.explain(path, error) from error
+        raise _explain.explain(path, error) from error
     return Session(
         id=session_id or 0,
         run_id=run_id,
         uid=uid,
+        journal=journal,
         continued=continued,
         interrupted=bool(interrupted),
         highest=highest,
@@ -146,160 +151,25 @@ def _bury_dead_sessions(conn: sqlite3.Connection) -> None:
 
 def _find_or_add_run(conn: sqlite3.Connection, header: RunHeader, now: float, *, resume: bool) -> tuple[int, str, bool]:
     name = _rows.safe_text(header.name)
-    setting = (platform.python_version(), header.total, header.backend, header.workers)
+    setting = (
+        platform.python_version(),
+        header.total,
+        header.backend,
+        header.workers,
+        _rows.safe_text(header.command, _COMMAND),
+        header.unique_ids,
+    )
     found = conn.execute(_sql.query("latest_run"), (name,)).fetchone() if resume else None
     if found is None:
         uid = uuid.uuid4().hex
         row = (uid, name, _rows.safe_text(header.function), header.version, *setting, now)
         return conn.execute(_sql.query("add_run"), row).lastrowid or 0, uid, False
-    run_id, uid, function, version = found
+    run_id, uid, function, version, unique_ids = found
     refuse_other_function(header, function, version)
+    if header.unique_ids and not unique_ids:
+        conn.execute(_sql.query("fill_given_ids"), (run_id,))
     conn.execute(_sql.query("continue_run"), (header.version or version, *setting, run_id))
     return run_id, uid, True
-
-
-# --------------------------------------------------------------------------------------------------- while it runs
-
-
-def apply(conn: sqlite3.Connection, session: Session, options: Options, jobs: list[Job]) -> None:
-    """Write records, within the transaction that is open; leases first, so that those just ended go again."""
-    leases: list[tuple[Any, ...]] = []
-    replaced: list[tuple[Any, ...]] = []
-    outcomes: list[tuple[str, list[tuple[Any, ...]]]] = []
-    retried: list[tuple[Any, ...]] = []
-    ended: list[tuple[Any, ...]] = []
-    for job in jobs:
-        record = job.record
-        if record.lease is not None:
-            leases.append(_lease_row(session, record.lease))
-        if record.outcomes:
-            _add_outcome_rows(outcomes, replaced, session, options, job)
-        if record.retried:
-            retried += [_attempt_row(session, outcome) for outcome in record.retried]
-        if record.ended:
-            ended += [(session.id, chunk) for chunk in record.ended]
-    first, last = (
-        [("add_lease", leases), ("delete_outcome", replaced)],
-        [("add_attempt", retried), ("end_lease", ended)],
-    )
-    for name, rows in (*first, *outcomes, *last):
-        if rows:
-            _insert(conn, session, name, rows)
-
-
-def _add_outcome_rows(
-    groups: list[tuple[str, list[tuple[Any, ...]]]],
-    replaced: list[tuple[Any, ...]],
-    session: Session,
-    options: Options,
-    job: Job,
-) -> None:
-    """Add rows to groups of one statement each: few, as most are plain, and in order, so that equal ids count up."""
-    for offset, (outcome, stored) in enumerate(job.record.outcomes):
-        # A cancelled item has not ended: it is run by the next session. A resumed one is there already.
-        if outcome.status is Status.CANCELLED or outcome.resumed:
-            continue
-        occurrence = 0 if session.unique_ids else _COUNTED
-        if offset in job.replaces:
-            number, occurrence = job.replaces[offset]
-            replaced.append((number,))
-        plain = outcome.status is Status.OK and outcome.key is None and len(stored) <= options.inline_bytes
-        name = "add_ok" if plain else "add_outcome"
-        if not groups or groups[-1][0] != name:
-            groups.append((name, []))
-        row = _ok_row(session, outcome, occurrence, stored) if plain else None
-        groups[-1][1].append(row or _outcome_row(session, options, outcome, occurrence, stored))
-
-
-def _insert(conn: sqlite3.Connection, session: Session, name: str, rows: list[tuple[Any, ...]]) -> None:
-    before = conn.total_changes
-    try:
-        conn.executemany(_sql.query(name), rows)
-    except sqlite3.IntegrityError as error:
-        if session.unique_ids and error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-            # executemany has inserted the rows before the guilty one, and the transaction still shows them.
-            item_id, position, label = (rows[conn.total_changes - before][column] for column in (2, 6, 7))
-            found = conn.execute(_sql.query("who_has_id"), (session.run_id, item_id)).fetchone()
-            raise same_id_twice(item_id, found, (position, label)) from error
-        raise
-
-
-def same_id_twice(item_id: bytes, first: tuple[int, str], second: tuple[int, str]) -> ConfigError:
-    """Say which two items, as (position, label), were given one id."""
-    return ConfigError(
-        f"id={_show_id(item_id)} was given to two items: number {first[0]} ({first[1]}) and number {second[0]} "
-        f"({second[1]}): give each item an id of its own, or leave id= out"
-    )
-
-
-def _show_id(item_id: bytes) -> str:
-    """Describe an id for people."""
-    text = item_id[:100].decode("utf-8", "replace")
-    return repr(text) if text.isprintable() and "\ufffd" not in text else item_id[:32].hex()
-
-
-def _lease_row(session: Session, lease: Lease) -> tuple[Any, ...]:
-    started = time.monotonic() + session.wall_offset
-    return session.id, lease.chunk, lease.worker, lease.attempt, started, _rows.pack(lease.ids)
-
-
-def _ok_row(session: Session, outcome: Outcome, occurrence: int, stored: bytes) -> tuple[Any, ...]:
-    return (
-        session.run_id,
-        session.id,
-        outcome.id,
-        occurrence,
-        session.run_id,
-        outcome.id,
-        outcome.position,
-        _rows.short(outcome.item),
-        outcome.attempts,
-        outcome.started + session.wall_offset,
-        outcome.seconds,
-        outcome.worker,
-        len(stored),
-        stored,
-    )
-
-
-def _outcome_row(
-    session: Session, options: Options, outcome: Outcome, occurrence: int, stored: bytes
-) -> tuple[Any, ...]:
-    file = _rows.store_file(options.path, stored) if len(stored) > options.inline_bytes else None
-    return (
-        session.run_id,
-        session.id,
-        outcome.id,
-        occurrence,
-        session.run_id,
-        outcome.id,
-        outcome.position,
-        _rows.short(outcome.item),
-        None if outcome.key is None else _rows.short(outcome.key),
-        outcome.status.value,
-        outcome.attempts,
-        outcome.started + session.wall_offset,
-        outcome.seconds,
-        outcome.worker,
-        *_rows.error_columns(outcome.error),
-        file,
-        len(stored),
-        stored if file is None and stored else None,
-    )
-
-
-def _attempt_row(session: Session, outcome: Outcome) -> tuple[Any, ...]:
-    return (
-        session.run_id,
-        session.id,
-        outcome.id,
-        outcome.attempts,
-        outcome.status.value,
-        outcome.started + session.wall_offset,
-        outcome.seconds,
-        outcome.worker,
-        *_rows.error_columns(outcome.error),
-    )
 
 
 # -------------------------------------------------------------------------------------------------- a session ends

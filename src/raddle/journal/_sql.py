@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 from functools import cache
@@ -12,26 +11,35 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from raddle.errors import JournalDamaged, JournalError
+from raddle.journal._explain import BUSY_SECONDS, damaged, explain, primary_code
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["APPLICATION_ID", "SYNCHRONOUS", "connect_reader", "connect_writer", "explain", "query", "schema_version"]
+__all__ = [
+    "APPLICATION_ID",
+    "CHECKPOINT_PAGES",
+    "SYNCHRONOUS",
+    "connect_reader",
+    "connect_writer",
+    "inspect",
+    "query",
+    "schema_version",
+]
 
 #: "radl", for file(1) and against databases of other programs
 APPLICATION_ID = 0x7261646C
 SYNCHRONOUS = ("EXTRA", "FULL", "NORMAL", "OFF")
 
-_BUSY_SECONDS = 10.0
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 _WAL_LIMIT = 64 << 20
-# Ids are digests, so that each insert touches a page of its own. With the default of 1000 pages the same pages go
-# through a checkpoint, and its two fsyncs, again and again.
-_CHECKPOINT_PAGES = 8192
+#: pages of log after which it is folded into the file; with SQLite's 1000 a fast run does little else than fsync
+CHECKPOINT_PAGES = 8192
 _CACHE_KIB = 65536
 _SMALLEST_PAGE = 512
-# Codes that Python 3.11 has no name for in `sqlite3`.
-_IOERR_SHMSIZE = 4874
+# A code that Python 3.11 has no name for in `sqlite3`.
+_READONLY_ROLLBACK = 776
+_ROW = "(?,?,?,?,?,?,?,?)"
 
 
 @cache
@@ -42,10 +50,13 @@ def _queries() -> dict[str, str]:
     return {name.strip(): body.split(";\n")[0].strip() for name, _, body in named}
 
 
+@cache
 def query(name: str, marks: int = 0) -> str:
-    """Return a statement of queries.sql; `marks` is the number of question marks that `{marks}` stands for."""
+    """Return a statement of queries.sql; `marks` is how many question marks, or rows of eight, the braces stand for."""
     text = _queries()[name]
-    return text.replace("{marks}", ",".join("?" * marks)) if marks else text
+    if not marks:
+        return text
+    return text.replace("{marks}", ",".join("?" * marks)).replace("{rows}", ",".join([_ROW] * marks))
 
 
 @cache
@@ -65,8 +76,44 @@ def _uri(path: Path, options: str) -> str:
     return f"file:{quote(os.fsencode(path))}?{options}"
 
 
-def connect_writer(path: Path, *, synchronous: str) -> sqlite3.Connection:
-    """Open the one read-write connection: checked, set up and migrated.
+def inspect(path: Path) -> tuple[str, int] | None:
+    """Look whether a journal is whole, without writing: a connection that may write folds the log into the file.
+
+    Returns:
+        the uid of its first run and the highest number of an outcome; None if nothing is there yet
+
+    Raises:
+        JournalDamaged: it is not a journal, or it is broken
+        JournalError: it cannot be used
+    """
+    _refuse_lost_start(path)
+    if not _size(path):
+        return None
+    try:
+        try:
+            return _look_through(path)
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) != _READONLY_ROLLBACK:
+                raise
+        # It died while it was being made, before there was a log: undo that first.
+        with contextlib.closing(sqlite3.connect(_uri(path, "mode=rw"), uri=True, timeout=BUSY_SECONDS)) as conn:
+            conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return _look_through(path) if _size(path) else None
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+
+
+def _look_through(path: Path) -> tuple[str, int] | None:
+    with contextlib.closing(_open(path, "mode=ro")) as conn:
+        if _check_identity(conn, path) == 0:
+            return None
+        _check_pages(conn, path)
+        uid = conn.execute(query("first_uid")).fetchone()
+        return None if uid is None else (uid[0], conn.execute(query("highest_outcome")).fetchone()[0])
+
+
+def connect_writer(path: Path, *, synchronous: str, checkpoint_pages: int = CHECKPOINT_PAGES) -> sqlite3.Connection:
+    """Open the one read-write connection: set up and migrated. Call `inspect` before.
 
     Raises:
         JournalDamaged: it is not a journal, or it is broken
@@ -76,13 +123,12 @@ def connect_writer(path: Path, *, synchronous: str) -> sqlite3.Connection:
         raise JournalError(
             f"this Python has SQLite {sqlite3.sqlite_version}: the journal needs 3.37 or later, use another Python"
         )
-    _refuse_lost_start(path)
     conn: sqlite3.Connection | None = None
     try:
         conn = sqlite3.connect(
-            _uri(path, "mode=rwc"), uri=True, timeout=_BUSY_SECONDS, isolation_level=None, cached_statements=64
+            _uri(path, "mode=rwc"), uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=64
         )
-        _set_up(conn, path, synchronous)
+        _set_up(conn, path, synchronous, checkpoint_pages)
     except sqlite3.Error as error:
         _close(conn)
         raise explain(path, error) from error
@@ -122,14 +168,8 @@ def _reader_of_still_file(path: Path) -> sqlite3.Connection:
 
 
 def _open_reader(path: Path, options: str) -> sqlite3.Connection:
-    # The caller keeps it to one thread at a time; SQLite itself is built for more.
-    conn = sqlite3.connect(
-        _uri(path, options), uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    conn = _open(path, options)
     try:
-        conn.execute("PRAGMA query_only=ON")
-        conn.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-        conn.execute("PRAGMA trusted_schema=OFF")
         found = _check_identity(conn, path)
         if found == 0:
             raise JournalError(f"journal={path} holds no run yet: start one with it first")
@@ -143,21 +183,33 @@ def _open_reader(path: Path, options: str) -> sqlite3.Connection:
     return conn
 
 
-def _set_up(conn: sqlite3.Connection, path: Path, synchronous: str) -> None:
+def _open(path: Path, options: str) -> sqlite3.Connection:
+    # The caller keeps it to one thread at a time; SQLite itself is built for more.
+    conn = sqlite3.connect(
+        _uri(path, options), uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        for pragma in ("query_only=ON", f"cache_size=-{_CACHE_KIB}", "cell_size_check=ON", "trusted_schema=OFF"):
+            conn.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def _set_up(conn: sqlite3.Connection, path: Path, synchronous: str, checkpoint_pages: int) -> None:
     conn.execute("PRAGMA trusted_schema=OFF")
     conn.execute("PRAGMA cell_size_check=ON")
     conn.execute("PRAGMA foreign_keys=ON")
     conn.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
     found = _check_identity(conn, path)
-    if found:
-        _check_pages(conn, path)
     mode = conn.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise JournalError(f"journal={path}: SQLite cannot keep a write-ahead log here (mode={mode}): use a local disk")
     conn.execute(f"PRAGMA synchronous={synchronous}")
     conn.execute("PRAGMA fullfsync=ON")
     conn.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT}")
-    conn.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+    conn.execute(f"PRAGMA wal_autocheckpoint={checkpoint_pages}")
     for number, script in enumerate(_migrations()[found:], found + 1):
         _migrate(conn, script, number)
 
@@ -191,30 +243,25 @@ def _check_identity(conn: sqlite3.Connection, path: Path) -> int:
             "upgrade raddle, or use another journal"
         )
     if version < 1 or "outcome" not in tables:
-        raise _damaged(path, f"version={version} with tables: {', '.join(tables) or 'none'}")
+        raise damaged(path, f"version={version} with tables: {', '.join(tables) or 'none'}")
     return version
 
 
 def _check_pages(conn: sqlite3.Connection, path: Path) -> None:
-    found = [row[0] for row in conn.execute("PRAGMA quick_check(3)")]
-    if found != ["ok"]:
-        raise _damaged(path, "; ".join(text.replace("\n", " ") for text in found))
+    # Of the small tables that tell where a run's rows are, the indices too: each holds the same facts a second time.
+    for check in ("quick_check(3)", "integrity_check(run)", "integrity_check(session)"):
+        found = [row[0] for row in conn.execute(f"PRAGMA {check}")]
+        if found != ["ok"]:
+            raise damaged(path, "; ".join(text.replace("\n", " ") for text in found))
 
 
 def _refuse_lost_start(path: Path) -> None:
     # SQLite would take either for a new database, and throw away what is left.
     size = _size(path)
     if size == 0 and _size(path, "-wal"):
-        raise _damaged(path, f"the file is empty, but {path.name}-wal is not")
+        raise damaged(path, f"the file is empty, but {path.name}-wal is not")
     if 0 < size < _SMALLEST_PAGE:
-        raise _damaged(path, f"size={size} bytes")
-
-
-def _damaged(path: Path, found: str) -> JournalDamaged:
-    return JournalDamaged(
-        f"journal={path} is damaged or not a journal ({found}): keep a copy of it with its -wal file, "
-        f"salvage with `sqlite3 {path.name} .recover`, and run with another journal"
-    )
+        raise damaged(path, f"size={size} bytes")
 
 
 def _size(path: Path, suffix: str = "") -> int:
@@ -232,33 +279,4 @@ def _close(conn: sqlite3.Connection | None) -> None:
 
 
 def _cannot_make_shm(error: sqlite3.Error) -> bool:
-    return _primary(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-
-
-def _primary(error: sqlite3.Error) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def explain(path: Path, error: BaseException) -> JournalError:
-    """Turn what SQLite raised into an error that says what is wrong and what to do."""
-    if isinstance(error, JournalError):
-        return error
-    code = int(getattr(error, "sqlite_errorcode", 0))
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        code = sqlite3.SQLITE_FULL
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    if code == _IOERR_SHMSIZE or code & 0xFF == sqlite3.SQLITE_FULL:
-        text = "the disk is full: free some space, then run again with resume=True; what was recorded is safe"
-    elif code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return _damaged(path, str(error))
-    elif code & 0xFF == sqlite3.SQLITE_IOERR:
-        text = "the disk failed or is full: check its health, space and quota, then run again with resume=True"
-    elif code & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
-        text = "it cannot be opened or written: check the permissions of the file and of its folder"
-    elif code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        text = f"another program held its lock for {_BUSY_SECONDS:.0f} s: end that program (sqlite3? a backup?)"
-    elif code & 0xFF == sqlite3.SQLITE_TOOBIG:
-        text = "a value is larger than a row can hold: return a file name instead of the data"
-    else:
-        text = "it could not be written; what was recorded before is safe"
-    return JournalError(f"journal={path}: {text} ({name}: {error})")
+    return primary_code(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from raddle._events import Event, Recorded, RunFailed
 from raddle.errors import ConfigError, JournalError
-from raddle.journal import _sql
-from raddle.journal._session import Job, Options, Session, apply, end_session, start_session, transaction
+from raddle.journal import _explain, _sql
+from raddle.journal._apply import Positions, apply
+from raddle.journal._session import Job, Options, Session, end_session, start_session, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
     from raddle._model import Summary
     from raddle._ports import RunHeader
+    from raddle.journal._lock import Witness
 
 __all__ = ["Stop", "Writer"]
 
 _GROUP_BYTES = 16 << 20
+# With less a power cut may take what was acknowledged, and the witness must not promise more than the disk.
+_DURABLE = ("EXTRA", "FULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,18 @@ class Stop:
 class Writer(threading.Thread):
     """Started by `begin`; ends after a `Stop`, or when the session cannot be started."""
 
-    def __init__(self, options: Options, header: RunHeader, *, resume: bool, put: Callable[[Event], None]) -> None:
+    def __init__(
+        self, options: Options, header: RunHeader, *, resume: bool, put: Callable[[Event], None], witness: Witness
+    ) -> None:
         super().__init__(name="raddle-journal", daemon=True)
         self.queue: queue.SimpleQueue[Job | Stop] = queue.SimpleQueue()
         self._options = options
         self._header = header
         self._resume = resume
         self._put = put
+        self._witness = witness
+        self._positions = Positions()
+        self._highest = 0
         self._begun: queue.SimpleQueue[Session | Exception] = queue.SimpleQueue()
 
     def begin(self) -> Session:
@@ -57,15 +66,17 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         """Live as long as the session."""
+        options, conn = self._options, None
         try:
-            conn = _sql.connect_writer(self._options.path, synchronous=self._options.synchronous)
+            self._witness.check(_sql.inspect(options.path))
+            conn = _sql.connect_writer(
+                options.path, synchronous=options.synchronous, checkpoint_pages=options.checkpoint_pages
+            )
+            session = start_session(conn, options.path, self._header, resume=self._resume)
+            self._bear_witness(session, session.highest)
         except Exception as error:  # noqa: BLE001 - a thread's end: everything goes to the caller of begin()
-            self._begun.put(error)
-            return
-        try:
-            session = start_session(conn, self._options.path, self._header, resume=self._resume)
-        except Exception as error:  # noqa: BLE001 - as above
-            conn.close()
+            if conn is not None:
+                conn.close()
             self._begun.put(error)
             return
         self._begun.put(session)
@@ -91,7 +102,7 @@ class Writer(threading.Thread):
         try:
             end_session(conn, session, job.summary)
         except sqlite3.Error as error:
-            self._put(RunFailed(_sql.explain(self._options.path, error)))
+            self._put(RunFailed(_explain.explain(self._options.path, error)))
 
     def _commit_group(self, conn: sqlite3.Connection, session: Session, first: Job) -> None:
         """Commit the first job and all that is queued behind it, up to the limits of a group.
@@ -99,19 +110,29 @@ class Writer(threading.Thread):
         A lone record never waits for company: while it is being synced to disk, the next ones pile up by themselves.
         """
         done: list[Job] = []
+        added = 0
         try:
             with transaction(conn):
                 for jobs in self._batches(first):
                     done += jobs
-                    apply(conn, session, self._options, jobs)
+                    for job in jobs:
+                        self._positions.add(job.record.outcomes)
+                    added += apply(conn, session, self._options, jobs)
         except (sqlite3.IntegrityError, ConfigError):
             # Rolled back as one; what came before the guilty record is innocent.
             for job in done:
                 with transaction(conn):
-                    apply(conn, session, self._options, [job])
+                    added = apply(conn, session, self._options, [job])
+                self._bear_witness(session, self._highest + added)
                 self._put(Recorded(job.record.ticket))
             return
+        self._bear_witness(session, self._highest + added)
         self._put(Recorded(done[-1].record.ticket))
+
+    def _bear_witness(self, session: Session, highest: int) -> None:
+        self._highest = highest
+        if self._options.synchronous in _DURABLE:
+            self._witness.write(session.journal, highest)
 
     def _batches(self, first: Job) -> Iterator[list[Job]]:
         deadline = time.monotonic() + self._options.group_seconds
@@ -149,6 +170,6 @@ def _extent(job: Job) -> tuple[int, int]:
 def _as_public(path: Path, error: BaseException) -> JournalError | ConfigError:
     if isinstance(error, ConfigError):
         return error
-    public = _sql.explain(path, error)
+    public = _explain.explain(path, error)
     public.__cause__ = error if public is not error else error.__cause__
     return public

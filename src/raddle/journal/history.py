@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from raddle._model import Status
 from raddle.errors import JournalError
-from raddle.journal import _rows, _sql
+from raddle.journal import _explain, _rows, _sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,8 @@ class RunRow:
     ended: float | None
     #: "running", "ended" (source read to its end), "stopped" (as asked), "interrupted" (nobody said how it ended)
     state: str
+    #: JSON of {"argv": [...], "cwd": "..."} if a command line started it; "" if none did
+    command: str
     #: totals of the last session, with the names of `raddle.Summary`; None if it did not say
     summary: dict[str, Any] | None
     sessions: int
@@ -58,8 +60,6 @@ class OutcomeRow:
     id: int
     run_id: int
     item_id: bytes
-    #: tells items of equal id apart, from 0
-    occurrence: int
     position: int
     #: short text of the item
     label: str
@@ -90,7 +90,10 @@ class OutcomeRow:
             row = conn.execute(_sql.query("value_of"), (self.id,)).fetchone()
         if row is None:
             raise JournalError(f"journal={self._path}: row {self.id} is gone: its item was run again")
-        return _rows.load_value(self._path, *row)
+        item_id, position, seal, value, file, size = row
+        if seal is not None and seal != next(_rows.seals([item_id], [position], [value or b""])):
+            raise _explain.damaged(self._path, f"row {self.id} of outcome is not what was written")
+        return _rows.load_value(self._path, value, file, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,7 @@ class History:
     def counts(self, run_id: int) -> dict[Status, int]:
         """Return how many items ended in which way."""
         with self._reading() as conn:
-            total = conn.execute(_sql.query("count_all"), (run_id,)).fetchone()["total"]
+            total = conn.execute(_sql.query("count_all"), (*_bounds(conn, run_id), run_id)).fetchone()["total"]
             rows = conn.execute(_sql.query("count_not_ok"), (run_id,)).fetchall()
         found = {Status(row["status"]): row["count"] for row in rows}
         ok = total - sum(found.values())
@@ -193,7 +196,7 @@ class History:
                 conn.execute("BEGIN")  # several statements of one call see one state
                 yield conn
             except sqlite3.Error as error:
-                raise _sql.explain(self.path, error) from error
+                raise _explain.explain(self.path, error) from error
 
 
 def _pick(row: sqlite3.Row, *without: str, **instead: Any) -> dict[str, Any]:
@@ -201,13 +204,21 @@ def _pick(row: sqlite3.Row, *without: str, **instead: Any) -> dict[str, Any]:
     return {name: row[name] for name in row.keys() if name not in without} | instead  # noqa: SIM118 - Row is no dict
 
 
+def _bounds(conn: sqlite3.Connection, run_id: int) -> tuple[int, int]:
+    """Return between which numbers the outcomes of a run are; other runs may have some there too."""
+    first, last = conn.execute(_sql.query("bounds"), (run_id,)).fetchone()
+    return (1, 0) if first is None else (first, last)
+
+
 def _outcome_page(
     conn: sqlite3.Connection, run_id: int, status: Status | None, after: int, count: int
 ) -> list[sqlite3.Row]:
+    first, last = _bounds(conn, run_id)
+    among = (max(after, first - 1), last, run_id)
     if status is None or status is Status.OK:
         name = None if status is None else status.value
-        return conn.execute(_sql.query("outcomes"), (run_id, after, name, count)).fetchall()
-    return conn.execute(_sql.query("outcomes_not_ok"), (run_id, after, status.value, count)).fetchall()
+        return conn.execute(_sql.query("outcomes"), (*among, name, count)).fetchall()
+    return conn.execute(_sql.query("outcomes_not_ok"), (*among, status.value, count)).fetchall()
 
 
 def _outcome_row(row: sqlite3.Row, path: Path) -> OutcomeRow:

@@ -1,4 +1,5 @@
--- Every statement of the journal, by name. {marks} stands for as many question marks as there are ids.
+-- Every statement of the journal, by name. {marks} stands for as many question marks as there are ids, {rows} for as
+-- many rows of eight question marks as there are items.
 -- Plain question marks only, although some values are given twice: Python 3.12.1 warns of numbered ones.
 
 -- ------------------------------------------------------------------------------------------------ a session begins
@@ -19,18 +20,26 @@ VALUES (?, ?, ?, ?, 'interrupted', ?, ?);
 DELETE FROM lease;
 
 -- name: latest_run
-SELECT id, uid, function, version FROM run WHERE name = ? ORDER BY id DESC LIMIT 1;
+SELECT id, uid, function, version, unique_ids FROM run WHERE name = ? ORDER BY id DESC LIMIT 1;
 
 -- name: add_run
-INSERT INTO run (uid, name, function, version, python, total, backend, workers, created, state)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running');
+INSERT INTO run (uid, name, function, version, python, total, backend, workers, command, unique_ids, created, state)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running');
 
 -- name: continue_run
-UPDATE run SET version = ?, python = ?, total = ?, backend = ?, workers = ?, state = 'running', ended = NULL
+UPDATE run SET version = ?, python = ?, total = ?, backend = ?, workers = ?, command = coalesce(nullif(?, ''), command),
+    unique_ids = ?, state = 'running', ended = NULL
 WHERE id = ?;
 
+-- name: fill_given_ids
+INSERT OR IGNORE INTO given_id (run_id, item_id)
+SELECT run_id, item_id FROM outcome WHERE run_id = ? ORDER BY item_id;
+
+-- name: first_uid
+SELECT uid FROM run ORDER BY id LIMIT 1;
+
 -- name: add_session
-INSERT INTO session (run_id, started, pid, host) VALUES (?, ?, ?, ?);
+INSERT INTO session (run_id, started, pid, host, first_outcome) VALUES (?, ?, ?, ?, ?);
 
 -- name: highest_outcome
 SELECT coalesce(max(id), 0) FROM outcome;
@@ -47,42 +56,54 @@ INSERT OR REPLACE INTO lease (session_id, chunk, worker, attempt, started, ids) 
 DELETE FROM lease WHERE session_id = ? AND chunk = ?;
 
 -- name: add_ok
-INSERT INTO outcome (run_id, session_id, item_id, occurrence, position, label, status, attempts, started, seconds,
-    worker, value_size, value)
-VALUES (?, ?, ?,
-    coalesce(nullif(?, -1), (SELECT coalesce(max(occurrence) + 1, 0) FROM outcome WHERE run_id = ? AND item_id = ?)),
-    ?, ?, 'ok', ?, ?, ?, ?, ?, ?);
+INSERT INTO outcome (run_id, session_id, status, attempts, worker, item_id, position, label, key, started, seconds,
+    value_size, seal, value)
+SELECT ?, ?, 'ok', ?, ?, column1, column2, column3, column4, column5, column6, length(column8), column7, column8
+FROM (VALUES {rows});
 
 -- name: add_outcome
-INSERT INTO outcome (run_id, session_id, item_id, occurrence, position, label, key, status, attempts, started, seconds,
-    worker, error_type, error_message, traceback, value_file, value_size, value)
-VALUES (?, ?, ?,
-    coalesce(nullif(?, -1), (SELECT coalesce(max(occurrence) + 1, 0) FROM outcome WHERE run_id = ? AND item_id = ?)),
-    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO outcome (run_id, session_id, item_id, position, label, key, status, attempts, started, seconds, worker,
+    error_type, error_message, traceback, value_file, value_size, seal, value)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: add_given_id
+INSERT INTO given_id (run_id, item_id) VALUES (?, ?);
+
+-- name: who_has_id
+SELECT position, label FROM outcome WHERE run_id = ? AND item_id = ? ORDER BY id LIMIT 1;
+
+-- name: keep_as_attempt
+INSERT INTO attempt (run_id, session_id, item_id, attempt, status, started, seconds, worker,
+    error_type, error_message, traceback)
+SELECT run_id, session_id, item_id, attempts, status, started, seconds, worker, error_type, error_message, traceback
+FROM outcome WHERE id = ? AND status <> 'ok';
 
 -- name: delete_outcome
 DELETE FROM outcome WHERE id = ?;
-
--- name: who_has_id
-SELECT position, label FROM outcome WHERE run_id = ? AND item_id = ? AND occurrence = 0;
 
 -- name: add_attempt
 INSERT INTO attempt (run_id, session_id, item_id, attempt, status, started, seconds, worker,
     error_type, error_message, traceback)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- name: known_first
-SELECT id, item_id, occurrence, status, attempts, started, seconds, worker, value, value_file, value_size,
-    error_type, error_message, traceback
-FROM outcome WHERE run_id = ? AND session_id < ? AND occurrence = 0 AND item_id IN ({marks});
+-- name: ranges
+SELECT first, coalesce(next - 1, 9223372036854775807) AS last
+FROM (SELECT id, run_id, first_outcome AS first, lead(first_outcome) OVER (ORDER BY id) AS next FROM session)
+WHERE run_id = ? AND id < ? AND (next IS NULL OR next > first) ORDER BY first;
 
--- name: known_next
-SELECT id, item_id, occurrence, status, attempts, started, seconds, worker, value, value_file, value_size,
-    error_type, error_message, traceback
-FROM outcome WHERE run_id = ? AND session_id < ? AND item_id = ? AND occurrence >= ? ORDER BY occurrence LIMIT ?;
+-- name: read_rows
+SELECT id, run_id, item_id, position, status, attempts, started, seconds, worker, seal, value
+FROM outcome WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?;
+
+-- name: pick_rows
+SELECT id, run_id, item_id, position, status, attempts, started, seconds, worker, seal, value
+FROM outcome WHERE id IN ({marks});
+
+-- name: more_of_rows
+SELECT id, error_type, error_message, traceback, value_file, value_size FROM outcome WHERE id IN ({marks});
 
 -- name: interruptions
-SELECT item_id, count(*) FROM attempt
+SELECT item_id, count(DISTINCT session_id) FROM attempt
 WHERE run_id = ? AND status = 'interrupted' AND item_id IN ({marks}) GROUP BY item_id;
 
 -- -------------------------------------------------------------------------------------------------- a session ends
@@ -100,27 +121,32 @@ DELETE FROM lease WHERE session_id = ?;
 
 -- name: runs
 SELECT run.id, run.uid, run.name, run.function, run.version, run.python, run.total, run.backend, run.workers,
-    run.created, run.ended, run.state, run.summary, count(session.id) AS sessions, session.pid,
+    run.created, run.ended, run.state, run.summary, run.command, count(session.id) AS sessions, session.pid,
     session.host, max(session.id) AS latest
 FROM run JOIN session ON session.run_id = run.id
 WHERE ? IS NULL OR run.uid = ? OR run.name = ? OR run.id = ?
 GROUP BY run.id ORDER BY run.id;
 
+-- name: bounds
+SELECT min(first) AS first, max(coalesce(next - 1, 9223372036854775807)) AS last
+FROM (SELECT run_id, first_outcome AS first, lead(first_outcome) OVER (ORDER BY id) AS next FROM session)
+WHERE run_id = ?;
+
 -- name: outcomes
-SELECT id, run_id, item_id, occurrence, position, label, key, status, attempts, started, seconds, worker,
+SELECT id, run_id, item_id, position, label, key, status, attempts, started, seconds, worker,
     error_type, error_message, traceback, value_size
-FROM outcome WHERE +run_id = ? AND id > ? AND status = coalesce(?, status) ORDER BY id LIMIT ?;
+FROM outcome WHERE id > ? AND id <= ? AND run_id = ? AND status = coalesce(?, status) ORDER BY id LIMIT ?;
 
 -- name: outcomes_not_ok
-SELECT id, run_id, item_id, occurrence, position, label, key, status, attempts, started, seconds, worker,
+SELECT id, run_id, item_id, position, label, key, status, attempts, started, seconds, worker,
     error_type, error_message, traceback, value_size
-FROM outcome WHERE run_id = ? AND id > ? AND status = ? AND status <> 'ok' ORDER BY id LIMIT ?;
+FROM outcome WHERE id > ? AND id <= ? AND run_id = ? AND status = ? AND status <> 'ok' ORDER BY id LIMIT ?;
 
 -- name: value_of
-SELECT value, value_file, value_size FROM outcome WHERE id = ?;
+SELECT item_id, position, seal, value, value_file, value_size FROM outcome WHERE id = ?;
 
 -- name: count_all
-SELECT count(*) AS total FROM outcome WHERE run_id = ?;
+SELECT count(*) AS total FROM outcome WHERE id BETWEEN ? AND ? AND run_id = ?;
 
 -- name: count_not_ok
 SELECT status, count(*) AS count FROM outcome WHERE run_id = ? AND status <> 'ok' GROUP BY status;

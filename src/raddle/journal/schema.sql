@@ -3,7 +3,8 @@
 -- Times are seconds since 1970; order is told by id, never by time. Texts hold no NUL and no unpaired surrogate.
 
 -- One call over one source, possibly over several sessions. `state` is what was last known: 'running' stays behind
--- when the program is killed, and the next session in this file turns it into 'interrupted'.
+-- when the program is killed, and the next session in this file turns it into 'interrupted'. `command` is JSON of the
+-- command line that started it, '' if none did. `unique_ids` is 1 if its last session was given `id=`.
 CREATE TABLE run (
     id INTEGER PRIMARY KEY,
     uid TEXT NOT NULL UNIQUE,
@@ -17,29 +18,34 @@ CREATE TABLE run (
     created REAL NOT NULL,
     ended REAL,
     state TEXT NOT NULL CHECK (state IN ('running', 'ended', 'stopped', 'interrupted')),
-    summary TEXT
+    summary TEXT,
+    command TEXT NOT NULL DEFAULT '',
+    unique_ids INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX run_name ON run (name);
 
--- One process that worked on a run. `ended` is NULL if it did not say goodbye.
+-- One process that worked on a run. `ended` is NULL if it did not say goodbye. Its outcomes have numbers from
+-- `first_outcome` up to, but not including, that of the next session (of whatever run).
 CREATE TABLE session (
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL REFERENCES run (id),
     started REAL NOT NULL,
     ended REAL,
     pid INTEGER NOT NULL,
-    host TEXT NOT NULL
+    host TEXT NOT NULL,
+    first_outcome INTEGER NOT NULL DEFAULT 1
 ) STRICT;
-CREATE INDEX session_run ON session (run_id);
+CREATE INDEX session_run ON session (run_id, first_outcome);
 
--- How an item ended: one row per item. Items of equal id are told apart by `occurrence`, counted from 0 without gaps.
+-- How an item ended: one row per item, in the order of recording. Only appended to, so that there is no index over
+-- `item_id`: who resumes reads the rows in order. Items of equal id are told apart by the order of their rows.
 -- `value` is a pickle; one too big for a row is in the file `value_file` of the folder JOURNAL.values.
+-- `seal` is CRC-32 of value, item_id and position (_rows.seals); NULL in rows of the first schema.
 CREATE TABLE outcome (
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL REFERENCES run (id),
     session_id INTEGER NOT NULL REFERENCES session (id),
     item_id BLOB NOT NULL,
-    occurrence INTEGER NOT NULL,
     position INTEGER NOT NULL,
     label TEXT NOT NULL,
     key TEXT,
@@ -53,12 +59,20 @@ CREATE TABLE outcome (
     traceback TEXT,
     value_file TEXT,
     value_size INTEGER NOT NULL DEFAULT 0,
-    value BLOB,
-    UNIQUE (run_id, item_id, occurrence)
+    seal INTEGER,
+    value BLOB
 ) STRICT;
 CREATE INDEX outcome_not_ok ON outcome (run_id, status, error_type) WHERE status <> 'ok';
 
--- Tries that were not the last: failed ones that were tried again, and those the program did not survive.
+-- Ids that the caller gave (`id=`): no two items may have the same. Runs that are not given ids do without.
+CREATE TABLE given_id (
+    run_id INTEGER NOT NULL REFERENCES run (id),
+    item_id BLOB NOT NULL,
+    PRIMARY KEY (run_id, item_id)
+) STRICT, WITHOUT ROWID;
+
+-- Tries that were not the last: failed ones that were tried again, in the same session or by a `retry_failed` one, and
+-- those that the program did not survive.
 CREATE TABLE attempt (
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL REFERENCES run (id),

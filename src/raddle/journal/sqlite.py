@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from raddle.errors import ConfigError, JournalError
 from raddle.journal import _lock, _sql
-from raddle.journal._lookup import Lookup
+from raddle.journal._lookup import WINDOW, Lookup
 from raddle.journal._session import Job, Options
 from raddle.journal._writer import Stop, Writer
 
@@ -31,6 +31,9 @@ class SqliteJournal:
         group_seconds: nor once it has been open this long; a lone record never waits
         synchronous: SQLite's word; with less than "FULL" a power cut loses outcomes that were already given out
         inline_bytes: a pickled value longer than this gets a file of its own in `<path>.values/`
+        checkpoint_pages: the log is folded into the file when it has this many pages of 4 KB
+        resume_window: so many outcomes of earlier sessions are kept in memory at most, waiting for their items; an
+            input in quite another order is served from a temporary file instead
 
     Values are pickles: as with any pickle, open only journals you trust.
 
@@ -47,13 +50,18 @@ class SqliteJournal:
         self,
         path: str | os.PathLike[str],
         *,
-        group_rows: int = 1000,
-        group_seconds: float = 0.02,
+        group_rows: int = 16384,
+        group_seconds: float = 0.05,
         synchronous: str = "FULL",
         inline_bytes: int = 256 << 20,
+        checkpoint_pages: int = _sql.CHECKPOINT_PAGES,
+        resume_window: int = WINDOW,
     ) -> None:
         if group_rows < 1:
             raise ConfigError(f"group_rows={group_rows} is too small: give 1 or more")
+        for name, value in (("checkpoint_pages", checkpoint_pages), ("resume_window", resume_window)):
+            if value < 1:
+                raise ConfigError(f"{name}={value} is too small: give 1 or more")
         if group_seconds < 0:
             raise ConfigError(f"group_seconds={group_seconds} is negative: give 0 or more")
         if synchronous not in _sql.SYNCHRONOUS:
@@ -61,25 +69,29 @@ class SqliteJournal:
         #: without symbolic links, because SQLite names its log after the real file
         self.path = Path(path).resolve()
         _lock.check_place(self.path)
-        self._options = Options(self.path, group_rows, group_seconds, inline_bytes, synchronous)
+        self._options = Options(self.path, group_rows, group_seconds, inline_bytes, synchronous, checkpoint_pages)
         #: what holds the run lock; a forked worker that keeps it open keeps the journal locked while it lives
         self.lock_fd = _lock.take(self.path)
+        self._window = resume_window
         self._pid = os.getpid()
         self._closed = False
         self._writer: Writer | None = None
         self._lookup: Lookup | None = None
 
-    def begin(self, header: RunHeader, *, resume: bool, put: Callable[[Event], None]) -> str:
+    def begin(
+        self, header: RunHeader, *, resume: bool, put: Callable[[Event], None], retry_failed: bool = False
+    ) -> str:
         """See `raddle._ports.Journal`."""
         self._refuse_fork()
         if self._closed or self._writer is not None:
             state = "is closed" if self._closed else "has a run under way"
             raise JournalError(f"journal={self.path} {state}: make a new SqliteJournal for each run")
-        writer = Writer(self._options, header, resume=resume, put=put)
+        witness = _lock.Witness(self.path, self.lock_fd)
+        writer = Writer(self._options, header, resume=resume, put=put, witness=witness)
         session = writer.begin()
         self._writer = writer
         if session.continued:
-            self._lookup = Lookup(self.path, session)
+            self._lookup = Lookup(self.path, session, retry_failed=retry_failed, window=self._window)
         return session.uid
 
     def known(self, ids: Sequence[bytes]) -> Mapping[int, Known]:

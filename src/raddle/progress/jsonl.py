@@ -7,23 +7,26 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from raddle._events import (
     AttemptFailed,
+    AttemptReported,
     ChunkStarted,
     ItemsEnded,
+    LimitChanged,
     RunEnded,
     RunStarted,
     RunStopping,
     WorkerReplaced,
 )
 from raddle._model import Status
+from raddle.progress._text import short
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from raddle._events import Observed
     from raddle._model import Outcome
     from raddle._ports import Clock
 
 __all__ = ["JsonLines"]
-
-_LONGEST_ITEM = 500
 
 
 class JsonLines:
@@ -54,15 +57,20 @@ def as_dict(event: Observed) -> dict[str, Any]:  # noqa: PLR0911 - one case, one
             return {
                 "event": "attempt_failed",
                 "position": position,
-                "item": _short(item),
+                "item": short(item),
                 "attempt": attempt,
                 "error": {"type": error.type, "message": error.message},
                 "wait": wait,
             }
+        case AttemptReported(position, item, attempt, percent, note):
+            what = {"position": position, "item": short(item), "attempt": attempt}
+            return {"event": "attempt_reported", **what, "percent": percent, "note": note}
         case ItemsEnded(outcomes):
             return {"event": "items_ended", **_counted(outcomes)}
         case WorkerReplaced(worker, reason):
             return {"event": "worker_replaced", "worker": worker, "reason": reason}
+        case LimitChanged(limit, reason):
+            return {"event": "limit_changed", "limit": limit, "reason": reason}
         case RunStopping(reason):
             return {"event": "run_stopping", "reason": reason}
         case RunEnded(summary):
@@ -70,7 +78,7 @@ def as_dict(event: Observed) -> dict[str, Any]:  # noqa: PLR0911 - one case, one
             return {"event": "run_ended", **{name: getattr(summary, name) for name in names}}
 
 
-def _counted(outcomes: list[Outcome]) -> dict[str, Any]:
+def _counted(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     not_ok = [outcome for outcome in outcomes if outcome.status is not Status.OK]
     record: dict[str, Any] = {"items": len(outcomes), "ok": len(outcomes) - len(not_ok)}
     if not_ok:
@@ -82,15 +90,10 @@ def _described(outcome: Outcome) -> dict[str, Any]:
     error = outcome.error
     return {
         "position": outcome.position,
-        "item": _short(outcome.item),
+        "item": short(outcome.item),
         "status": outcome.status.value,
         "error": {"type": error.type, "message": error.message} if error else None,
         "attempts": outcome.attempts,
         "seconds": outcome.seconds,
         "worker": outcome.worker,
     }
-
-
-def _short(item: object) -> str:
-    text = repr(item)
-    return text if len(text) <= _LONGEST_ITEM else text[: _LONGEST_ITEM - 1] + "…"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, TextIO
 
 from raddle._events import RunEnded, RunStarted, RunStopping
+from raddle.progress._repeat import Repeat
+from raddle.progress._text import one_line
 from raddle.progress.stats import Snapshot, Stats
 
 if TYPE_CHECKING:
@@ -18,14 +21,17 @@ __all__ = ["Line", "describe", "duration", "is_terminal", "one_line", "rate"]
 _PAINT = 0.1
 #: seconds between two lines elsewhere: at most this often, and at least this often while items end
 _SOONEST, _LATEST = 1.0, 5.0
+#: and at least this often while nothing happens
+_SILENCE = 60.0
+#: seconds after which a line looks at the time by itself
+_LOOK = 1.0
 #: or once this part of the total is done
 _STEP = 0.1
 _UNKNOWN_WIDTH = 80
-_LONGEST = 500
 
 
 class Line:
-    """Observer that keeps one line up to date.
+    """Observer that keeps one line up to date: when events come, and by time through a thread of its own.
 
     Args:
         stream: where to, usually standard error
@@ -40,15 +46,33 @@ class Line:
         self._stats = Stats()
         self._painted = float("-inf")
         self._fraction = 0.0
+        self._lock = threading.Lock()
+        self._repeat: Repeat | None = None
 
     def __call__(self, event: Observed) -> None:
         """Take an event; write if it is time to."""
-        now = self._clock.now()
-        self._stats.add(event, now)
-        if isinstance(event, RunStarted):
-            self._painted = now - (_PAINT if self._in_place else 0.0)
-        elif isinstance(event, (RunStopping, RunEnded)) or self._due(now):
-            self._paint(now, last=isinstance(event, RunEnded))
+        with self._lock:
+            now = self._clock.now()
+            self._stats.add(event, now)
+            if isinstance(event, RunStarted):
+                self._painted = now - (_PAINT if self._in_place else 0.0)
+                self._repeat = Repeat(self.tick, _LOOK)
+            elif isinstance(event, (RunStopping, RunEnded)) or self._due(now):
+                self._paint(now, last=isinstance(event, RunEnded))
+            if isinstance(event, RunEnded):
+                self._end()
+
+    def tick(self) -> None:
+        """Time has passed: write if it is time to."""
+        with self._lock:
+            now = self._clock.now()
+            if self._repeat is not None and now - self._painted >= (_LOOK if self._in_place else _SILENCE):
+                self._paint(now, last=False)
+
+    def _end(self) -> None:
+        if self._repeat is not None:
+            self._repeat.stop()
+            self._repeat = None
 
     def _due(self, now: float) -> bool:
         since = now - self._painted
@@ -83,6 +107,8 @@ def describe(snapshot: Snapshot) -> str:
         parts.append(f"{duration(snapshot.eta)} left")
     if snapshot.workers and not snapshot.ended:
         parts.append(f"{snapshot.running} of {snapshot.workers} workers busy")
+    if snapshot.limit is not None and not snapshot.ended:
+        parts.append(f"limit {snapshot.limit}: {snapshot.limit_reason}")
     if snapshot.stopping:
         parts.append(f"{'stopped' if snapshot.ended else 'stopping'}: {snapshot.stopping}")
     return one_line(f"{snapshot.name or 'raddle'}: {' · '.join(parts)}")
@@ -95,11 +121,6 @@ def _amount(snapshot: Snapshot) -> str:
         return f"{snapshot.done:,} done"
     # Rounded down: 100 % is for when all is done.
     return f"{snapshot.done:,} of {snapshot.total:,} ({int(snapshot.fraction * 100)} %)"
-
-
-def one_line(text: str) -> str:
-    """Return text that cannot move the cursor: names and messages may hold anything."""
-    return "".join(char if char.isprintable() else " " for char in text[:_LONGEST])
 
 
 def rate(per_second: float) -> str:

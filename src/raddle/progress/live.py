@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, TextIO
 
 from raddle._events import RunEnded, RunStarted, RunStopping
-from raddle.progress.line import Line, duration, is_terminal, one_line, rate
-from raddle.progress.stats import Snapshot, Stats
+from raddle.progress._repeat import Repeat
+from raddle.progress._text import one_line
+from raddle.progress.line import Line, duration, is_terminal, rate
+from raddle.progress.stats import Report, Snapshot, Stats
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -19,6 +22,10 @@ __all__ = ["Live", "live"]
 
 #: seconds between two paintings
 _PAINT = 0.15
+#: and at least this often
+_LOOK = 0.5
+#: items shown that say how far they are
+_REPORTS = 3
 _STYLES = {"cancelled": "yellow", "resumed": "cyan", "retried": "yellow", "workers lost": "yellow"}
 
 
@@ -34,10 +41,10 @@ def live(stream: TextIO, clock: Clock) -> Observer:
 
 
 class Live:
-    """Observer that paints a small panel over itself.
+    """Observer that paints a small panel over itself: when events come, and by time through a thread of its own.
 
-    It paints when events come and has no thread of its own: a run may fork, and a lock held by a painting thread
-    at that moment would stay locked in the child.
+    The thread begins with the run, when its worker processes (or what forks them) are there already: a lock that it
+    holds can not be copied into them.
     """
 
     def __init__(self, console: Console, clock: Clock) -> None:
@@ -46,18 +53,27 @@ class Live:
         self._stats = Stats()
         self._live: RichLive | None = None
         self._painted = float("-inf")
+        self._lock = threading.Lock()
+        self._repeat: Repeat | None = None
 
     def __call__(self, event: Observed) -> None:
         """Take an event; paint if it is time to."""
-        now = self._clock.now()
-        self._stats.add(event, now)
-        if isinstance(event, RunStarted):
-            self._start()
-        if isinstance(event, (RunStarted, RunStopping, RunEnded)) or now - self._painted >= _PAINT:
-            self._paint(now)
-        if isinstance(event, RunEnded) and self._live is not None:
-            self._live.stop()
-            self._live = None
+        with self._lock:
+            now = self._clock.now()
+            self._stats.add(event, now)
+            if isinstance(event, RunStarted):
+                self._start()
+            if isinstance(event, (RunStarted, RunStopping, RunEnded)) or now - self._painted >= _PAINT:
+                self._paint(now)
+            if isinstance(event, RunEnded):
+                self._end()
+
+    def tick(self) -> None:
+        """Time has passed: paint if it is time to."""
+        with self._lock:
+            now = self._clock.now()
+            if now - self._painted >= _LOOK:
+                self._paint(now)
 
     def _start(self) -> None:
         from rich.live import Live as RichLive
@@ -66,10 +82,19 @@ class Live:
             console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False, transient=False
         )
         self._live.start()
+        self._repeat = Repeat(self.tick, _LOOK)
+
+    def _end(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if self._repeat is not None:
+            self._repeat.stop()
+            self._repeat = None
 
     def _paint(self, now: float) -> None:
-        self._painted = now
         if self._live is not None:
+            self._painted = now
             self._live.update(panel(self._stats.snapshot(now)), refresh=True)
 
 
@@ -94,11 +119,24 @@ def panel(snapshot: Snapshot) -> RenderableType:
     if snapshot.stopping:
         word = "stopped" if snapshot.ended else "stopping"
         rows.append(Text(f"{word}: {snapshot.stopping}", style="yellow", no_wrap=True, overflow="ellipsis"))
+    if snapshot.limit is not None and not snapshot.ended:
+        why = one_line(f"limit {snapshot.limit}: {snapshot.limit_reason}")
+        rows.append(Text(why, style="dim", no_wrap=True, overflow="ellipsis"))
+    rows.extend(Text(_far(report), style="dim", no_wrap=True, overflow="ellipsis") for report in _shown(snapshot))
     # Text, never markup: an error message may hold anything.
     rows.extend(
         Text(one_line(problem), style="red", no_wrap=True, overflow="ellipsis") for problem in snapshot.problems
     )
     return Group(*rows)
+
+
+def _shown(snapshot: Snapshot) -> tuple[Report, ...]:
+    """Return the items that have been at it for the longest."""
+    return () if snapshot.ended else snapshot.reports[:_REPORTS]
+
+
+def _far(report: Report) -> str:
+    return one_line(f"item {report.position} {report.label}: {int(report.percent)} %  {report.note}".rstrip())
 
 
 def _counts(snapshot: Snapshot) -> RenderableType:

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 from raddle._events import (
     AttemptFailed,
+    AttemptReported,
     ChunkStarted,
     ItemsEnded,
+    LimitChanged,
     RunEnded,
     RunStarted,
     RunStopping,
     WorkerReplaced,
 )
-from raddle._model import Status
+from raddle._model import Batch, Status
+from raddle.progress._text import short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from raddle._events import Observed
     from raddle._model import Outcome, Summary
 
-__all__ = ["Snapshot", "Stats"]
+__all__ = ["Report", "Snapshot", "Stats"]
 
 #: seconds that the rate looks back, as long as there are enough samples in them
 _WINDOW = 30.0
@@ -32,11 +35,24 @@ _FEWEST_SAMPLES = 8
 #: seconds between two samples
 _SPACING = 0.25
 _PROBLEMS_KEPT = 5
+_LABEL = 60
 _NOT_OK = tuple(status for status in Status if status is not Status.OK)
 
 # Outcomes come by the thousand; these take their columns at C speed.
 _status_of = itemgetter(2)
 _resumed_of = itemgetter(11)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an item that is under way said of itself last: `raddle.attempt().report(...)`."""
+
+    position: int
+    #: short text of the item
+    label: str
+    #: 0 to 100
+    percent: float
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,12 @@ class Snapshot:
     ended: bool = False
     #: the last few things that went wrong, oldest first
     problems: tuple[str, ...] = ()
+    #: how many workers may be busy at once now; None as long as nothing has changed it
+    limit: int | None = None
+    #: why
+    limit_reason: str = ""
+    #: items under way that say how far they are, the one that spoke first at the head
+    reports: tuple[Report, ...] = ()
 
     @property
     def done(self) -> int:
@@ -112,8 +134,10 @@ class Stats:
         self._ended = 0.0
         self._samples: deque[tuple[float, int]] = deque()
         self._problems: deque[str] = deque(maxlen=_PROBLEMS_KEPT)
+        self._limit: LimitChanged | None = None
+        self._reports: dict[int, Report] = {}
 
-    def add(self, event: Observed, now: float) -> None:
+    def add(self, event: Observed, now: float) -> None:  # noqa: C901 - one case for each event
         """Take an event that happened at `now` (seconds on a clock that never goes back)."""
         if self._began is None:
             self._began = now
@@ -124,8 +148,11 @@ class Stats:
                 self._sample(now)
             case ChunkStarted():
                 self._given += event.items
+            case AttemptReported(position, item, _, percent, note):
+                self._reports[position] = Report(position, short(item, _LABEL), percent, note)
             case AttemptFailed():
                 self._retries += 1
+                self._reports.pop(event.position, None)
             case WorkerReplaced():
                 self._workers_lost += 1
                 self._problems.append(f"{event.worker}: {event.reason}")
@@ -133,8 +160,11 @@ class Stats:
                 self._run = event
             case RunStopping():
                 self._stopping = event.reason or "stopped"
+            case LimitChanged():
+                self._limit = event
             case RunEnded(summary):
                 self._summary, self._ended = summary, now
+                self._reports.clear()
 
     def snapshot(self, now: float) -> Snapshot:
         """Return the state at `now`."""
@@ -164,13 +194,22 @@ class Stats:
             stopping=self._summary.stopped if self._summary else self._stopping,
             ended=ended,
             problems=tuple(self._problems),
+            limit=None if self._limit is None else self._limit.limit,
+            limit_reason="" if self._limit is None else self._limit.reason,
+            reports=tuple(self._reports.values()),
         )
 
     def _items_ended(self, outcomes: Sequence[Outcome]) -> None:
+        if isinstance(outcomes, Batch) and not self._reports:
+            self._counts[Status.OK] += len(outcomes)
+            return
         statuses = list(map(_status_of, outcomes))
         ok = statuses.count(Status.OK)
         self._counts[Status.OK] += ok
         self._resumed += sum(map(_resumed_of, outcomes))
+        if self._reports:
+            for outcome in outcomes:
+                self._reports.pop(outcome.position, None)
         if ok < len(statuses):
             for status in _NOT_OK:
                 self._counts[status] += statuses.count(status)

@@ -10,112 +10,23 @@ messages. Nothing here needs pytest itself.
 
 from __future__ import annotations
 
-import contextlib
 import pickle
-import queue
 import time
 from typing import TYPE_CHECKING, Any
 
-from raddle._events import Recorded, RunFailed
-from raddle._model import ErrorInfo, Outcome, Status, Summary
-from raddle._ports import Lease, Record, RunHeader
+from raddle._model import Status, Summary
+from raddle._ports import Lease, Record
 from raddle.errors import ConfigError, JournalError
+from raddle.testing.records import NASTY_IDS, NASTY_ITEMS, NASTY_VALUES, Heard, Moved, entry, failed, header, raises
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from raddle._events import Event
+    from raddle._model import Outcome
     from raddle._ports import Journal, Known
 
 __all__ = ["NASTY_IDS", "NASTY_ITEMS", "NASTY_VALUES", "Heard", "JournalSuite", "entry", "failed", "header"]
-
-_PATIENCE = 30.0
-
-NASTY_IDS: Sequence[bytes] = (
-    *(b"", b"\0", b"\0\0", b"a", b"a\0", b"a\0b", b"\xff\xfe", b"%s", b"'; DROP TABLE outcome; --", b"A"),
-    *("é".encode(), "e\u0301".encode(), b"\xed\xb2\x80", b"1", b"01", b"x" * 1_000_000),
-)
-NASTY_VALUES: Sequence[object] = (
-    *(None, True, 1, -1, 2**63, -(2**200), 0.0, -0.0, float("inf"), float("-inf"), float("nan")),
-    *("", "\0", "a\0b", "\udc80", b"", b"\0", (), [], {"k": [None]}, {1, 2}, 10**5000, "x" * 100_000),
-)
-
-
-class _Hostile:
-    def __repr__(self) -> str:
-        raise RuntimeError("no repr")
-
-
-class _Odd:
-    def __repr__(self) -> str:
-        return "odd\0\udc80" * 500
-
-
-NASTY_ITEMS: Sequence[object] = (*NASTY_VALUES, [10**5000], _Hostile(), _Odd(), object())
-
-
-class _Moved:
-    """Pickles as what cannot be found again."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _vanish, ()
-
-
-def _vanish() -> None:
-    raise AttributeError("its class has moved")
-
-
-class Heard:
-    """An inbox that a test can wait at."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
-
-    def put(self, event: Event) -> None:
-        """Take an event, from any thread."""
-        self._queue.put(event)
-
-    def wait(self, ticket: int) -> None:
-        """Wait until this ticket is recorded; a failure of the journal is raised."""
-        while not self.events or self._last() < ticket:
-            event = self._queue.get(timeout=_PATIENCE)
-            self.events.append(event)
-            if isinstance(event, RunFailed):
-                raise event.error
-
-    def _last(self) -> int:
-        last = self.events[-1]
-        return last.ticket if isinstance(last, Recorded) else -1
-
-    @property
-    def tickets(self) -> list[int]:
-        """What was recorded, in the order heard."""
-        return [event.ticket for event in self.events if isinstance(event, Recorded)]
-
-
-def header(name: str = "run", **changes: Any) -> RunHeader:
-    """Make a run's header."""
-    settings: dict[str, Any] = {"function": "module:func", "version": "1", "backend": "threads", "workers": 2} | changes
-    return RunHeader(name, **settings)
-
-
-def entry(position: int, item_id: bytes, value: object = None, *, item: object = None) -> tuple[Outcome, bytes]:
-    """Make what is recorded of an item that ended ok."""
-    item = position if item is None else item
-    outcome = Outcome(position, item, Status.OK, value, None, 1, time.monotonic(), 0.25, "thread-0", None, item_id)
-    return outcome, pickle.dumps(value)
-
-
-def failed(
-    position: int, item_id: bytes, status: Status = Status.FAILED, *, attempts: int = 1, text: str = "broken"
-) -> Outcome:
-    """Make the outcome of an item that did not end ok."""
-    error = ErrorInfo("ValueError", text, f"Traceback ...\nValueError: {text}", ("ValueError", "Exception"))
-    return Outcome(
-        position, f"item {position}", status, None, error, attempts, time.monotonic(), 0.5, "thread-1", "key", item_id
-    )
 
 
 class JournalSuite:
@@ -267,7 +178,7 @@ class JournalSuite:
         assert self._resume(journal, tmp_path, [b"a"], resume=False, function="module:other") == {}
 
     def test_a_value_that_cannot_be_read_is_made_again(self, tmp_path: Path) -> None:
-        broken = entry(0, b"a")[0], pickle.dumps(_Moved())
+        broken = entry(0, b"a")[0], pickle.dumps(Moved())
         lost = entry(2, b"c")[0], b""
         journal = self._session(tmp_path, [broken, entry(1, b"b", "good"), lost])
         for _ in range(2):  # the second time because the first may not have got so far
@@ -321,6 +232,77 @@ class JournalSuite:
         assert 2 in heard.tickets
         assert not {3, 4} & set(heard.tickets)
 
+    # ------------------------------------------------------------------------------------------------ run again
+
+    def test_what_failed_is_run_again_if_asked_for(self, tmp_path: Path) -> None:
+        statuses = [Status.FAILED, Status.TIMED_OUT, Status.CRASHED]
+        bad = [(failed(number, b"%d" % number, status), b"") for number, status in enumerate(statuses)]
+        journal = self._session(tmp_path, [*bad, entry(3, b"3", "good")])
+        ids = [b"%d" % number for number in range(4)]
+        for _ in range(2):  # the second time because the first did not get so far
+            assert list(self._resume(journal, tmp_path, ids, retry_failed=True)) == [3]
+        assert sorted(self._resume(journal, tmp_path, ids)) == [0, 1, 2, 3]
+
+        journal, heard = self.reopen(journal, tmp_path), Heard()
+        journal.begin(header(), resume=True, put=heard.put, retry_failed=True)
+        assert list(journal.known(ids)) == [3]
+        again = [
+            entry(0, b"0", "mended"),
+            (failed(1, b"1", text="still"), b""),
+            (failed(2, b"2", Status.CANCELLED), b""),
+        ]
+        journal.append(Record(1, outcomes=again))
+        heard.wait(1)
+        journal.close(Summary())
+        found = self._resume(journal, tmp_path, [*ids, *ids])
+        assert sorted(found) == [0, 1, 2, 3], "the old outcomes are gone"
+        assert [found[offset].status for offset in range(4)] == [Status.OK, Status.FAILED, Status.CRASHED, Status.OK]
+        assert (found[0].value, str(found[1].error)) == ("mended", "ValueError: still")
+
+    def test_equal_items_that_failed_are_run_again(self, tmp_path: Path) -> None:
+        journal = self._session(
+            tmp_path, [(failed(0, b"a"), b""), entry(1, b"a", "first"), (failed(2, b"a"), b""), entry(3, b"b")]
+        )
+        journal, heard = self.reopen(journal, tmp_path), Heard()
+        journal.begin(header(), resume=True, put=heard.put, retry_failed=True)
+        known = journal.known([b"a", b"a", b"a", b"a", b"b"])
+        assert len(known) == 2
+        new = [number for number in range(4) if number not in known]
+        journal.append(Record(1, outcomes=[entry(number, b"a", number) for number in new]))
+        heard.wait(1)
+        journal.close(None)
+        found = self._resume(journal, tmp_path, [b"a"] * 5)
+        assert sorted(str(outcome.value) for outcome in found.values()) == sorted(["first", *map(str, new)])
+
+    def test_what_crashed_is_not_held_against_it_if_run_again(self, tmp_path: Path) -> None:
+        journal, heard = self.make(tmp_path), Heard()
+        journal.begin(header(), resume=True, put=heard.put)
+        journal.append(Record(1, lease=Lease(0, "w", [b"poison"], 1)))
+        heard.wait(1)
+        journal.close(None)
+        journal, heard = self.reopen(journal, tmp_path), Heard()
+        journal.begin(header(), resume=True, put=heard.put)
+        assert _counts(journal.known([b"poison"])) == {0: 1}
+        journal.append(Record(1, outcomes=[(failed(0, b"poison", Status.CRASHED), b"")]))
+        heard.wait(1)
+        journal.close(Summary())
+        journal = self.reopen(journal, tmp_path)
+        journal.begin(header(), resume=True, put=Heard().put, retry_failed=True)
+        assert journal.known([b"poison"]) == {}
+        journal.close(Summary())
+
+    def test_an_item_does_not_end_twice_in_a_session(self, tmp_path: Path) -> None:
+        journal, heard = self.make(tmp_path), Heard()
+        journal.begin(header(), resume=False, put=heard.put)
+        journal.append(Record(1, outcomes=[entry(number, b"%d" % number) for number in range(70_000)]))
+        journal.append(Record(2, outcomes=[entry(80_000, b"c"), entry(70_000, b"d")]))
+        heard.wait(2)
+        journal.append(Record(3, outcomes=[entry(69_999, b"a")]))
+        with raises(JournalError, "item 69999 ended twice", "fault of raddle"):
+            heard.wait(3)
+        journal.close(None)
+        assert list(self._resume(journal, tmp_path, [b"a", b"c"])) == [1]
+
     # ---------------------------------------------------------------------------------------------- interruptions
 
     def test_what_was_under_way_is_counted_after_a_death(self, tmp_path: Path) -> None:
@@ -346,6 +328,17 @@ class JournalSuite:
         journal = self.reopen(journal, tmp_path)
         journal.begin(header(), resume=True, put=Heard().put)
         assert _counts(journal.known([b"poison", b"done"])) == {0: 3, 1: None}
+        journal.close(None)
+
+    def test_a_death_is_one_interruption_also_of_many_equal_items(self, tmp_path: Path) -> None:
+        journal, heard = self.make(tmp_path), Heard()
+        journal.begin(header(), resume=True, put=heard.put)
+        journal.append(Record(1, lease=Lease(0, "thread-0", [b"a"] * 12, 1)))
+        heard.wait(1)
+        journal.close(None)
+        journal = self.reopen(journal, tmp_path)
+        journal.begin(header(), resume=True, put=Heard().put)
+        assert _counts(journal.known([b"a"] * 2)) == {0: 1, 1: 1}
         journal.close(None)
 
     def test_nothing_is_interrupted_by_an_orderly_end(self, tmp_path: Path) -> None:
@@ -388,7 +381,7 @@ class JournalSuite:
     def test_any_item_and_any_error(self, tmp_path: Path) -> None:
         text = "nul \0, surrogate \udcff, é, " + "long " * 50_000
         oks = [entry(number, b"%d" % number, item=item) for number, item in enumerate(NASTY_ITEMS)]
-        bads = [(failed(number, b"f%d" % number, text=text)._replace(item=item, key=item), b"")
+        bads = [(failed(100 + number, b"f%d" % number, text=text)._replace(item=item, key=item), b"")
                 for number, item in enumerate(NASTY_ITEMS)]  # fmt: skip
         journal = self._session(tmp_path, [*oks, *bads])
         count = len(NASTY_ITEMS)
@@ -409,27 +402,21 @@ class JournalSuite:
         return journal
 
     def _resume(
-        self, journal: Journal, place: Path, ids: Sequence[bytes], *, resume: bool = True, **changes: Any
+        self,
+        journal: Journal,
+        place: Path,
+        ids: Sequence[bytes],
+        *,
+        resume: bool = True,
+        retry_failed: bool = False,
+        **changes: Any,
     ) -> dict[int, Outcome]:
         """Return what a new session is given; the session then dies without a word."""
         journal = self.reopen(journal, place)
-        journal.begin(header(**changes), resume=resume, put=Heard().put)
+        journal.begin(header(**changes), resume=resume, put=Heard().put, retry_failed=retry_failed)
         known = journal.known(ids)
         journal.close(None)
         return {offset: entry.outcome for offset, entry in known.items() if entry.outcome is not None}
-
-
-@contextlib.contextmanager
-def raises(kind: type[Exception], *parts: str) -> Any:
-    """Demand an exception whose message holds all the parts."""
-    text: str | None = None
-    try:
-        yield
-    except kind as error:
-        text = str(error)
-    assert text is not None, f"{kind.__name__} was not raised"
-    missing = [part for part in parts if part not in text]
-    assert not missing, f"{missing} not in: {text}"
 
 
 def _after(found: dict[int, Outcome], count: int) -> list[Outcome]:

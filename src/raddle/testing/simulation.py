@@ -12,21 +12,23 @@ import heapq
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from raddle import _events as events
 from raddle._engine import commands
 from raddle._engine.machine import Machine
-from raddle._model import Chunk, ErrorInfo, Outcome, Running, Status, Summary
-from raddle.errors import BackendError, JournalError
+from raddle._model import Chunk, ErrorInfo, Outcome, Running, Status, Summary, qualified_name
+from raddle.errors import BackendError, JournalError, Rejected
 from raddle.testing.scenario import draw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["BrokenPromise", "World", "simulate"]
 
 _SLACK = 1e-6
+_ERROR = ErrorInfo("ValueError", "no", "", ("ValueError", "Exception", "BaseException"))
 
 
 class BrokenPromise(AssertionError):
@@ -53,6 +55,8 @@ class _Worker:
     kill_asked: bool = False
     #: when its last message arrives: messages of one worker do not overtake each other
     due: float = 0.0
+    #: what it has of the memory
+    memory: float = 0.0
 
 
 class World:
@@ -89,8 +93,19 @@ class World:
         self.stopping = False
         self.broken = False
         self.finished: Summary | None = None
-        self.leases: set[int] = set()
         self.leased: set[int] = set()
+        #: nothing starts before that: a service said so
+        self.gate = 0.0
+        #: what memory was like at the last look, and whether that means that nothing more starts
+        self.short = False
+        #: when items started
+        self.starts: list[float] = []
+        self._costly = self.rules.rate is not None and self.rules.rate.cost is not None
+        #: chunks that the machine takes to be with a worker
+        self.open: set[int] = set()
+        #: items that were killed for want of memory: the (chunk, offset) meant, and those that run alone from then on
+        self.meant: dict[int, tuple[int, int]] = {}
+        self.alone: set[int] = set()
         self.recorded: set[int] = set()
         self._commits: deque[commands.Commit] = deque()
         self._discarding = False
@@ -110,7 +125,9 @@ class World:
         if self.scenario.breaks is not None:
             at, what = self.scenario.breaks
             self.later(at, lambda: self._break(what))
-        self.obey(self.machine.begin(self.now))
+        for at, wall, cpu, lag in self.scenario.measured:
+            self.later(at, partial(self.say, events.Measured(8, 8 * wall, 8 * cpu, lag, 8, 0.01)))
+        self.obey(self.machine.begin(self.now, self._look()))
         while self.finished is None:
             wake_at = self.machine.wake_at
             if self._future and (wake_at is None or self._future[0][0] <= wake_at):
@@ -118,7 +135,7 @@ class World:
                 happen()
             elif wake_at is not None:
                 self.now = max(self.now, wake_at)
-                self.say(events.Ticked(self._under_way()))
+                self.say(events.Ticked(self._under_way(), self._look()))
             else:
                 self.fail("the run goes on: nothing is left to happen, and it is not over")
             self.steps += 1
@@ -145,8 +162,15 @@ class World:
         if self.finished is not None:
             return
         self.trail.append((self.now, "heard", event))
-        if isinstance(event, events.StopAsked) and event.discard:
-            self._discarding = True
+        match event:
+            case events.StopAsked(discard=True):
+                self._discarding = True
+            case events.ChunkEnded():
+                self._note_end(event)
+            case events.WorkerLost():
+                self.open.difference_update(event.chunks)
+                if event.ended is not None:
+                    self._note_end(event.ended)
         self.obey(self.machine.handle(event, self.now))
 
     def obey(self, todo: list[commands.Command]) -> None:
@@ -155,8 +179,9 @@ class World:
             self.trail.append((self.now, "wants", command))
             match command:
                 case commands.Pull():
-                    self._let_source(command.count)
+                    self._let_source(command.items)
                 case commands.Start():
+                    self.open.add(command.chunk.number)
                     self._start(command.worker, command.chunk)
                 case commands.Stop():
                     self._stop(command.worker, command.how)
@@ -224,6 +249,7 @@ class World:
                     [b"%d" % position for position in positions] if self.rules.journaled else None,
                     resumed,
                     interruptions,
+                    [float(position % 7) for position in positions] if self._costly else None,
                 )
             )
         if count == left and self.let and not self.source_ended:
@@ -266,7 +292,14 @@ class World:
         worker.started = self.now
         rng, scenario = self.rng, self.scenario
         roll = rng.random()
-        for fate, probability in (("hang", scenario.hangs), ("crash", scenario.crashes), ("fail", scenario.fails)):
+        fates = (
+            ("hang", scenario.hangs),
+            ("crash", scenario.crashes),
+            ("fail", scenario.fails),
+            ("reject", scenario.rejects),
+        )
+        worker.memory = scenario.memory * rng.random()
+        for fate, probability in fates:
             if roll < probability:
                 worker.fate = fate
                 break
@@ -288,8 +321,8 @@ class World:
             self._lose(number, "killed by SIGSEGV")
             return
         del self.running[position]
-        if worker.fate == "fail":
-            worker.errors[offset] = ErrorInfo("ValueError", "no", "", ("ValueError", "Exception", "BaseException"))
+        if worker.fate in ("fail", "reject"):
+            worker.errors[offset] = _ERROR if worker.fate == "fail" else self._rejection
             worker.values.append(None)
         else:
             self.succeeded.add(position)
@@ -324,6 +357,8 @@ class World:
             return
         self.check(not worker.kill_asked, "a worker is killed once")
         worker.kill_asked = True
+        if self.rules.guarded and not self.stopping and worker.queue:
+            self.meant[number] = (worker.queue[0].number, len(worker.values))
         # The kill takes a moment: the worker may go on, and end what it was killed for.
         turn = worker.turn
         self.later(self.soon(), lambda: self._lose(number, "killed by SIGKILL") if worker.turn == turn else None)
@@ -339,6 +374,8 @@ class World:
             if worker.fate is not None:
                 offset = len(worker.values)
                 self.running.pop(chunk.positions[offset])
+                if self.meant.pop(number, None) == (chunk.number, offset) and not self.stopping:
+                    self.alone.add(chunk.positions[offset])
                 self.last_of_key[self.keys[chunk.positions[offset]]] = chunk.positions[offset] - 1
         # One that died by itself with a kill on the way is lost once: the kill finds another turn.
         self._answer(number, events.WorkerLost(number, chunks, ended, offset, reason, worker.started))
@@ -346,9 +383,28 @@ class World:
         worker.fate = None
         worker.values, worker.clock, worker.errors = [], [], {}
 
+    @property
+    def _rejection(self) -> ErrorInfo:
+        name = qualified_name(Rejected)
+        return ErrorInfo(name, "no", lineage=(name, "Exception"), retry_after=self.scenario.retry_after)
+
+    def _note_end(self, ended: events.ChunkEnded) -> None:
+        self.open.discard(ended.chunk)
+        after = [error.retry_after for error in ended.errors.values() if error.retry_after is not None]
+        if after:
+            self.gate = max(self.gate, self.now + max(after))
+
+    def _look(self) -> events.Memory | None:
+        if not self.machine.wants_memory(self.now):
+            return None
+        workers = {number: int(worker.memory * 1000) for number, worker in enumerate(self.workers) if worker.fate}
+        used = 100 + sum(workers.values())
+        self.short = used >= (700 if self.short else 800)
+        return events.Memory(used, 1000, 0.0, workers)
+
     def _under_way(self) -> list[Running]:
         return [
-            Running(number, worker.queue[0].number, len(worker.values), worker.started)
+            Running(number, worker.queue[0].number, len(worker.values), worker.started, 1000 + number)
             for number, worker in enumerate(self.workers)
             if worker.queue and worker.fate is not None
         ]
@@ -369,6 +425,9 @@ class World:
     # --------------------------------------------------------------------------------- the journal, the consumer
 
     def _commit(self, command: commands.Commit) -> None:
+        if command.record.lease is not None:
+            self.open.add(command.record.lease.chunk)
+        self.open.difference_update(command.record.ended)
         self._commits.append(command)
         if len(self._commits) == 1:
             self.later(self.soon(), self._commit_all)
@@ -387,7 +446,7 @@ class World:
         self._commits.clear()
         self.say(events.Recorded(ticket))
 
-    def _deliver(self, outcomes: list[Outcome]) -> None:
+    def _deliver(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
             if self.rules.ordered:
                 self.check(outcome.position == len(self.delivered), "outcomes come in input order")
@@ -410,6 +469,14 @@ class World:
             case events.AttemptFailed():
                 self.not_before[event.position] = self.now + event.wait
                 self.check(0 <= event.wait <= 3, "a wait is within its bounds")
+            case events.ChunkStarted():
+                if self.rules.trial:
+                    threads = self.machine.summary.backend == "threads"
+                    slot = int(event.worker.partition("-")[2])
+                    self.check((slot >= self.rules.trial) == threads, "items start where it was chosen")
+                self.check(self.now >= self.gate - _SLACK, "nothing starts while the gate is closed")
+                self.check(not (self.short and self.open), "nothing starts beside others while memory is short")
+                self._judge_rate(event.items)
             case events.RunStopping():
                 self.stopping = True
 
@@ -422,6 +489,8 @@ class World:
         self.check(position not in self.known, "what the journal knows is not run again")
         self.check(position not in self.given_up, "what killed the program too often is not run again")
         self.check(self.now >= self.not_before.get(position, 0.0) - _SLACK, "a retry waits its backoff")
+        beside = self.alone.intersection([position, *self.running]) if self.running else None
+        self.check(not beside, "what was killed for memory runs alone")
         if self.rules.retry.attempts < chunk.attempt:
             self.check(bool(self.scenario.interrupted), "no more attempts than asked for")
         if self.rules.keyed:
@@ -430,6 +499,15 @@ class World:
             self.check(not same, "one item per key at a time")
             self.check(position >= self.last_of_key.get(key, -1), "items of a key run in input order")
             self.last_of_key[key] = position
+
+    def _judge_rate(self, items: int) -> None:
+        rate = self.rules.rate
+        if rate is None or rate.items is None:
+            return
+        self.starts += [self.now] * items
+        recent = sum(at > self.now - rate.per for at in self.starts)
+        most = rate.items + max(1.0, rate.burst * rate.items / rate.per) + 1
+        self.check(recent <= most, f"never more starts than the rate ({recent} > {most})")
 
     def _judge_outcome(self, outcome: Outcome) -> None:
         position = outcome.position
