@@ -41,7 +41,7 @@ tests: $(READY)  ## the tests, on the Python of .venv alone
 docs: $(READY)  ## check the pages in docs/: every name and option is there, examples run, links hold
 	$(BIN)/python -m pytest tests/test_docs.py
 
-bench: $(READY)  ## one table per question, beside the standard library and other libraries; a quarter of an hour
+bench: $(READY)  ## one table per question, beside the standard library and other libraries; some 20 minutes
 	$(SYNC) --inexact --group bench
 	$(BIN)/python benchmarks/run_all.py
 
@@ -68,7 +68,7 @@ $(READY): $(BIN)/uv uv.lock pyproject.toml
 find-python = $$(python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null \
 	|| ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1) 2>/dev/null | tail -n 1)
 
-# The same tests and the same lock on another Python than that of .venv.
+# The same tests and the same lock on another Python than that of .venv, but for those that take minutes.
 .PHONY: test-3.11 test-3.12 test-3.13
 test-3.11 test-3.12 test-3.13: test-%: $(READY)
 	@if [ "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" = $* ]; then exit 0; fi; \
@@ -76,4 +76,4 @@ test-3.11 test-3.12 test-3.13: test-%: $(READY)
 	if [ -z "$$python" ]; then echo "Python $*: not found, skipped"; exit 0; fi; \
 	echo "Python $*: $$python"; \
 	UV_PROJECT_ENVIRONMENT=.venv-$* $(SYNC) --python "$$python"; \
-	.venv-$*/bin/python -m $(ENGINE); .venv-$*/bin/python -m $(WORKLOADS)
+	.venv-$*/bin/python -m $(ENGINE) --ignore tests/chaos -m "not slow"; .venv-$*/bin/python -m $(WORKLOADS)

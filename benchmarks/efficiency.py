@@ -31,11 +31,11 @@ from _common import (
 from _items import spin
 from _peers import NEEDS, OPEN, exhaust, value_of
 
-#: (milliseconds, items), for about 4 s of CPU time in all
+#: (milliseconds, items), for about 3 s of CPU time in all, half of that for the mix
 MIXES: dict[str, list[tuple[float, int]]] = {
-    "1 ms": [(1, 4000)],
-    "10 ms": [(10, 400)],
-    "100 ms": [(100, 40)],
+    "1 ms": [(1, 3000)],
+    "10 ms": [(10, 300)],
+    "100 ms": [(100, 30)],
     "skew": [(0.1, 5000), (50, 20)],
 }
 GOALS = {"1 ms": 0.95, "10 ms": 0.98, "skew": 0.95}

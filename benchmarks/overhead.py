@@ -107,7 +107,7 @@ CALLS: Calls = {"bare": bare, "call": call, "call_async": call_async, "payload":
 
 def contestants(options: Options) -> list[Entry]:
     scale = options.pick(1.0, 0.02)
-    many, some, few, rare = (int(count * scale) for count in (1_000_000, 200_000, 20_000, 2_000))
+    many, some, few, rare = (int(count * scale) for count in (1_000_000, 100_000, 10_000, 2_000))
 
     def entry(group: str, peer: str, count: int, note: str = "", **params: Any) -> Entry:
         name = f"{peer}, {note}" if note else peer
@@ -142,7 +142,7 @@ def contestants(options: Options) -> list[Entry]:
         async_("raddle arun", many),
         async_("asyncio.gather + Semaphore(64)", some),
         async_("aiometer.amap(64)", few, "aiometer"),
-        entry("dask", "raddle dask", few),
+        entry("dask", "raddle dask", 2 * few),
         entry("dask", "dask client.map", rare),
     ]
 
@@ -213,7 +213,8 @@ def payload_table(report: Report, options: Options) -> list[Entry]:
         title=f"Large payloads, {WORKERS} processes, {count} items",
     )
     if ours:
-        report.goal("ms per item of 1 MB in and out", "<= 1.9 (joblib, mpire)", ours, met=ours <= 1.9)
+        best = min((e.median("ms") or 1e9 for e in entries if not e.ours), default=1.9)
+        report.goal("ms per item of 1 MB in and out", f"<= {best:.2f} (best peer)", ours, met=ours <= best)
     return entries
 
 

@@ -197,7 +197,7 @@ def stop_cell(entry: Entry) -> str:
 
 
 def first_error(report: Report, options: Options) -> list[Entry]:
-    cap = options.pick(8.0, 4.0)  # raises at 0.5 s
+    cap = options.pick(5.0, 4.0)  # raises at 0.5 s
     params = {"count": options.pick(10_000, 2_000), "cap": cap}
     entries = []
     for name in (*PROCESSES, *THREADS):

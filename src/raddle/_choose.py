@@ -23,6 +23,7 @@ BackendName = Literal["auto", "serial", "threads", "processes", "asyncio"]
 
 #: most workers with `workers=0`, where items may be waiting; how many there are is found out while the run goes on
 _MOST_THREADS = 64
+_PROCESSES_PER_CPU = 4
 _MOST_TASKS = 512
 #: and how many there are at first
 _FIRST_TASKS = 16
@@ -101,7 +102,8 @@ def _nested(wish: Wish) -> Chosen:
 def _auto(wish: Wish) -> Chosen:
     from raddle.backends.both import BothBackend
 
-    count = wish.workers or _host.cpus().value
+    # More processes than CPUs are for items that wait for half of their time; they start when they are needed.
+    count = wish.workers or _PROCESSES_PER_CPU * _host.cpus().value
     try:
         processes = _processes(wish, count, trial=True)
     except ConfigError as error:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from raddle._ports import Backend
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:

@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = ("overhead", "efficiency", "stream", "journal", "stop", "faults", "startup", "auto", "commands")
 # The ones that cover what all share: processes and tables, signals, a program under test.
 SHORT = {"journal", "startup", "commands"}

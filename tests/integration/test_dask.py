@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 distributed = pytest.importorskip("distributed", reason="the dask extra is not installed")
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
 
 def small_cluster(*, workers: int = 2, threads: int = 1) -> Any:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 VALUES = {number: "v" * (number % 7) * (400 if number % 11 == 0 else 1) + str(number) for number in range(600)}
 
 

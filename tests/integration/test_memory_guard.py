@@ -20,6 +20,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 
 #: what all programs share: an item writes down when it had its memory, and gives it back at the end

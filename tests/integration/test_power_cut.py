@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from raddle._events import Event
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Counts:

@@ -407,6 +407,28 @@ def test_ctrl_c_ends_the_run_and_keeps_what_is_done(backend: str, tmp_path: Path
     assert sum(History(journal).counts(row.id).values()) >= 6
 
 
+LONG = """
+import sys, time, raddle
+def work(x):
+    print("started", flush=True)
+    time.sleep(3600)
+with raddle.run(work, range(4), backend=sys.argv[1], workers=2, grace=3000) as run:
+    list(run)
+"""
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_ctrl_c_does_not_wait_for_long_items(backend: str) -> None:
+    argv = [sys.executable, "-c", LONG, backend]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "started"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) != 0  # and not after `grace`
+
+
 def test_a_program_that_ends_in_the_middle_of_a_run_ends() -> None:
     script = (
         "import time, raddle; run = raddle.run(lambda _: time.sleep(3600), [1, 2], backend='threads'); print('end')"

@@ -140,11 +140,22 @@ def test_small_items_are_not_held_back() -> None:
 # --------------------------------------------------------------------------------------------------------- the pause
 
 
+def test_what_others_have_holds_nobody_back_who_has_next_to_nothing() -> None:
+    guard = guard_that_knows(5)
+    guard.saw(0.2, memory(900, w0=5, w1=5), running(0, 1))
+    assert (guard.paused, guard.held_back, guard.most, guard.victim) == (False, False, None, None)
+    guard.saw(0.3, memory(970, w0=5, w1=5), running(0, 1))
+    assert guard.paused
+    assert guard.victim is None
+    guard.saw(0.4, memory(900, w0=5, w1=30), running(0, 1))
+    assert guard.held_back
+
+
 def test_pause_and_resume_have_a_gap_between_them() -> None:
-    guard = guard_that_knows(1)
+    guard = guard_that_knows(100)
     states = []
     for look, used in enumerate([790, 800, 750, 700, 699, 799, 850, 600]):
-        guard.saw(look / 10, memory(used, w0=1, w1=1), running(0, 1))
+        guard.saw(look / 10, memory(used, w0=100, w1=100), running(0, 1))
         states.append(guard.paused)
         assert guard.held_back == guard.paused
         if guard.paused:

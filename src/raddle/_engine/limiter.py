@@ -35,7 +35,9 @@ class Limiter:
         self.first = 0
         self._slots = rules.workers
         self._rules = rules
-        self._limit: Limit = FixedLimit(rules.trial or rules.workers)
+        # While the first items are measured, as many processes as there are CPUs, unless the caller gave a number.
+        trial = rules.trial if rules.limit is not None else min(rules.trial, rules.cpus)
+        self._limit: Limit = FixedLimit(trial or rules.workers)
         if rules.limit is not None and not rules.trial:
             start, least, most = rules.limit
             self._limit = HillClimb(start=start, least=least, most=most)

@@ -97,10 +97,13 @@ class Run(RunFace):
 
         Outcomes that were not consumed are lost to the caller (a journal has them). Does nothing at the end.
         """
+        self._finish("close")
+
+    def _finish(self, how: StopHow) -> None:
         if self._driver.finished and self._thread is None:
             return
         try:
-            self._ask_and_wait("close")
+            self._ask_and_wait(how)
         except KeyboardInterrupt:
             self._ask_and_wait("kill")
             raise
@@ -114,8 +117,14 @@ class Run(RunFace):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
-        self.close()
+        """Close; after a Ctrl-C (or any other exception that is not an `Exception`) without patience.
+
+        Whoever presses Ctrl-C wants to have the program back. What was under way is cancelled, and a resume runs it.
+        """
+        if kind is None or issubclass(kind, Exception):
+            self.close()
+        else:
+            self._finish("kill")
 
     def _take(self) -> Sequence[Outcome] | None:
         if self._taken:

@@ -23,7 +23,7 @@ _MARGIN = 1.05
 _BUSY = 0.5
 #: above this part, the rest was rather taken by other programs than spent on waiting
 _FULL = 0.75
-#: threads that waiting items start with
+#: threads that waiting items start with, at least
 _START = 16
 #: evidence that is enough: as many seconds; or as many items, and more of them if they are shorter than that
 _ENOUGH_WALL, _ENOUGH_ITEMS, _SHORT, _ENOUGH_SHORT = 0.05, 8, 50e-6, 1000
@@ -73,8 +73,8 @@ def choose(seen: Measured, *, cpus: int, most: int, processes: int | None = None
     lock has one holder. Threads are chosen if their rate is more than 5 % better, for processes can be killed. This
     says, for
 
-    - waiting (c far below t): threads, by T / t, unless the CPU part would fill the lock. They start with 16 and grow
-      up to `most` for as long as that helps.
+    - waiting (c far below t): threads, by T / t, unless the CPU part would fill the lock. They start with half of what
+      would fill the CPUs, at least 16, and grow up to `most` for as long as that helps.
     - CPU work that holds the lock (g = c = t): processes, P of them.
     - half waiting, half CPU work with the lock: processes, unless P is 1.
     - CPU work that releases it (g near 0): threads only if x is more than 5 % of t, else processes.
@@ -110,7 +110,8 @@ def choose(seen: Measured, *, cpus: int, most: int, processes: int | None = None
     if by_threads <= _MARGIN * by_processes:
         return Choice("processes", count, count, f"processes: {figures}")
     if cpu / item < _BUSY:
-        start = max(1, min(most, _START))
+        # Half of what would fill the CPUs: the climb from there to as many as help is short.
+        start = max(1, min(most, max(_START, int(cpus * item / max(cpu, 1e-9) / 2))))
         return Choice("threads", start, max(start, most), f"threads, for the items wait: {figures}")
     # Beyond that, threads would only stand in line for the lock and take turns at it.
     workers = max(1, min(most, cpus, int(item / max(held, 1e-9 * item))))

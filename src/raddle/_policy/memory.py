@@ -31,6 +31,8 @@ _FORGET_BELOW = 1 << 20
 #: growth of all that is in use from one look to the next, as a part of the limit, that counts as none
 _QUIET = 0.01
 _REMEMBERED = 64
+#: part of the limit below which all that our own workers have, and will have, is not what makes memory short
+_SLIGHT = 0.02
 _QUANTILE = 0.95
 
 
@@ -75,6 +77,9 @@ class MemoryGuard:
     slow. An item that was killed is run again alone; killed again, it has its outcome (`again`). So it is killed twice
     at most, and only the second time says that it is too big for this machine. What a killed item had is not learned:
     one that does not fit says nothing of the others, and one that does is learned when it ends.
+
+    Where others have the memory and all our workers together no more than .02 of it, nothing is held back below .95,
+    and nobody killed: it would help nobody, and a busy desktop is at .85 all day.
 
     **Threads** are counted and paused, but not killed: they cannot be. What one item needs there is not known, so they
     are not held back before that.
@@ -124,7 +129,10 @@ class MemoryGuard:
         self.paused = used >= (RESUME if self.paused else PAUSE)
         self.look_in = _LOOK_CLOSELY if used >= RESUME and running else _LOOK
         self._learn(memory, running)
-        self._let(memory, running)
+        slight = self.paused and used < KILL and self._is_slight(memory)
+        if slight:
+            self.paused = False
+        self._let(memory, running, slight=slight)
         self.victim = self._choose(memory, running)
 
     @property
@@ -210,14 +218,19 @@ class MemoryGuard:
 
     # ------------------------------------------------------------------------------------------------ what it decides
 
-    def _let(self, memory: Memory, running: Sequence[Running]) -> None:
+    def _is_slight(self, memory: Memory) -> bool:
+        """Whether our workers, processes all of them, have and will have next to nothing."""
+        mine = sum(max(has, self._expected()) for has in memory.workers.values())
+        return 0 < mine <= _SLIGHT * memory.limit
+
+    def _let(self, memory: Memory, running: Sequence[Running], *, slight: bool) -> None:
         shown = f"{memory.used / memory.limit:.0%} of {_size(memory.limit)} in use"
         if self.paused or self._tried:
             self.room, self.most = int(not running), 1
             self.reason = f"memory: {shown}, " + ("one item runs alone" if self._tried else "nothing more starts")
             return
         peak = self._expected()
-        if not peak or (running and not any(item.pid for item in running)):
+        if not peak or slight or (running and not any(item.pid for item in running)):
             self.room = self.most = None
             self.reason = f"memory: {shown}"
             return
@@ -247,6 +260,8 @@ class MemoryGuard:
             return None
         youngest = processes[-1].worker
         has = memory.workers.get(youngest, 0)
+        if self._is_slight(memory) and not stalled:
+            return None
         if len(processes) == 1 and not (short and memory.used - has < PAUSE * memory.limit):
             return None
         shown = f"{memory.used / memory.limit:.0%} of {_size(memory.limit)} were in use"

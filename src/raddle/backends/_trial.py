@@ -72,15 +72,16 @@ class Trial:
         cpu = time.process_time() - self._cpu - self._pack - (self._own - self._own_before)
         self._running.clear()
         time.sleep(_LET)  # a probe that has waited for the lock until now shall count it
-        late = sorted(self._late)
+        late = self._late.copy()
         self.sent += 1
         wall = max(self._ended - self._began - self._pack, 0.0)
         # Who stands in line for a CPU is not waiting for anything else: on a busy machine both look alike by the clock.
         cpu = max(cpu, min(wall, cpu + self._queue.waited() - self._queued))
         self.wall += wall
         self.probes += len(late)
-        # The median: where others use the machine too, some of the probes come late for their sake.
-        lag = late[len(late) // 2] if late else 0.0
+        # The mean, for a function may hold the lock for a part of its time; of what is no more than the switch
+        # interval, for more than that says that others use the machine, or that it is held for good.
+        lag = sum(min(each, _SWITCH) for each in late) / len(late) if late else 0.0
         return MEASUREMENT.pack(items, wall, max(cpu, 0.0), lag, len(late), self._load + self._pack)
 
     @property
