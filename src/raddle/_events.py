@@ -87,7 +87,7 @@ class Recorded(NamedTuple):
 
 
 class Consumed(NamedTuple):
-    """The consumer took this many outcomes."""
+    """The consumer took this many outcomes. It says so with 0 to wake the driver, which knows how many."""
 
     outcomes: int
 

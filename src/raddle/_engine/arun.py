@@ -133,9 +133,9 @@ class AsyncRun(RunFace):
             raise
 
     def _acknowledge(self) -> None:
-        if self._taken:
-            self._inbox.put(Consumed(self._taken))
-            self._taken = 0
+        if self._taken and self._driver.outbox.acknowledge(self._taken):
+            self._inbox.put(Consumed(0))
+        self._taken = 0
 
     async def _ask_and_wait(self, how: StopHow, reason: str) -> None:
         outbox = self._driver.outbox

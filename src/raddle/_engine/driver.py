@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from raddle._engine import commands
-from raddle._events import Event, Memory, Observed, SourceReady, StopAsked, Ticked
+from raddle._events import Consumed, Event, Memory, Observed, SourceReady, StopAsked, Ticked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,6 +45,9 @@ class Outbox:
         self._lists: SimpleQueue[Sequence[Outcome] | None] = SimpleQueue()
         self.summary: Summary | None = None
         self.error: BaseException | None = None
+        #: how many the consumer took, written by it alone; and whether the driver waits to hear of it
+        self._taken = 0
+        self._wanted = False
         #: called after each `put` and after `end`, in the driver's thread: for a consumer that cannot wait in `get`
         self.on_put: Callable[[], None] | None = None
 
@@ -72,6 +75,18 @@ class Outbox:
             except Empty:
                 continue
 
+    def acknowledge(self, count: int) -> bool:
+        """Say that the consumer is through with so many; True if the driver must be woken for that."""
+        self._taken += count
+        wanted, self._wanted = self._wanted, False
+        return wanted
+
+    def acknowledged(self, *, wake: bool) -> int:
+        """Return how many were acknowledged so far; with `wake`, the next `acknowledge` says that it matters."""
+        # Before the look: what comes after the look finds it set.
+        self._wanted = wake
+        return self._taken
+
     @property
     def empty(self) -> bool:
         """Whether `get` would wait."""
@@ -95,6 +110,7 @@ class Driver:
         self.machine = machine
         self.outbox = Outbox()
         self.finished = False
+        self._acknowledged = 0
         self._backend = backend
         self._intake = intake
         self._clock = clock
@@ -129,6 +145,10 @@ class Driver:
             self._hear(event)
         if source.reading:
             self._hear(SourceReady())
+        # The consumer wakes the driver only where the window is full: else it would do so for every few items.
+        while self.machine.window_is_full and (taken := self.outbox.acknowledged(wake=True) - self._acknowledged):
+            self._acknowledged += taken
+            self._hear(Consumed(taken))
         now = self._clock.now()
         wake_at = self.machine.wake_at
         if wake_at is not None and now >= wake_at:

@@ -43,6 +43,8 @@ __all__ = ["Machine"]
 _WINDOW = 1024
 #: largest one, whatever the number of workers: so small items are in flat memory
 _WIDEST = 32_768
+#: chunks per worker that are read ahead of what the workers could take now, if they are quick
+_AHEAD = 4
 #: chunks per worker that the window holds: two with the worker, two on their way to the consumer
 _CHUNKS = 4
 #: workers that die one after another without having started any item, per slot, before the run gives up
@@ -70,6 +72,8 @@ class Machine:
         self._chunk_number = self._futile = 0
         self._skim = 1
         self._source_ended = self._finished = self._stopping = self._unheard = False
+        #: whether more would be pulled if the consumer had taken more
+        self.window_is_full = False
         self._alone = False
         self._stopped: str | None = None
         self._error: BaseException | None = None
@@ -565,6 +569,7 @@ class Machine:
             self._out.append(Start(worker, chunk))
 
     def _pull(self) -> None:
+        self.window_is_full = False
         if self._source_ended or (self._stopping and not self._reads_on):
             return
         size, workers = self._chunks.size, self._limiter.workers
@@ -575,9 +580,13 @@ class Machine:
             want = room  # by priority: from all that the window holds
         else:
             free = max(0, depth * workers - self._slots.chunks)
-            ahead = workers if depth > 1 else 0
-            want = (free + ahead) * max(size, self._skim) - self._waiting.ready - self._asked
+            ahead = _AHEAD * workers if depth > 1 else 0
+            step = max(size, self._skim)
+            want = (free + ahead) * step - self._waiting.ready - self._asked
+            if 2 * want < ahead * step:
+                return  # half of what was read ahead is left: reading on wakes the source, so it is done in bulk
         count = min(want, room)
+        self.window_is_full = room <= want
         if count > 0:
             self._asked += count
             self._out.append(Pull(count))

@@ -127,10 +127,10 @@ class Run(RunFace):
             self._finish("kill")
 
     def _take(self) -> Sequence[Outcome] | None:
-        if self._taken:
-            self._inbox.put(Consumed(self._taken))
-            self._taken = 0
         outbox = self._driver.outbox
+        if self._taken and outbox.acknowledge(self._taken):
+            self._inbox.put(Consumed(0))
+        self._taken = 0
         while self._thread is None and outbox.empty:
             try:
                 self._driver.step()

@@ -27,6 +27,8 @@ __all__ = ["Intake", "Source"]
 #: a burst of reads takes about this many seconds, and at most this many items
 _BURST_SECONDS = 0.002
 _BURST_ITEMS = 8192
+#: seconds for a thread that has nothing to do but end; the source's own `close` may take its time
+_PATIENCE = 1.0
 _END = object()
 
 
@@ -51,8 +53,11 @@ class Source:
         self._told = False
         self._exhausted = False
         self._error: SourceEnded | None = None
+        self._idle = False
+        self._thread: threading.Thread | None = None
         if threaded:
-            threading.Thread(target=self._feed, name="raddle-source", daemon=True).start()
+            self._thread = threading.Thread(target=self._feed, name="raddle-source", daemon=True)
+            self._thread.start()
 
     def let(self, count: int) -> None:
         """Allow this many items more."""
@@ -79,19 +84,31 @@ class Source:
         return items, ended
 
     def close(self) -> None:
-        """Read no more. A read that blocks is left alone: its thread never holds up the end of the program."""
+        """Read no more. A read that blocks is left alone: its thread never holds up the end of the program.
+
+        One that does not is waited for: with its thread gone, the next run may fork.
+        """
+        idle = self._idle
         self._permits.put(None)
-        if not self.threaded:
+        if self._thread is None:
             self._finish()
+        elif idle:
+            self._thread.join(_PATIENCE)
 
     def _mark_the_end(self) -> Iterator[object]:
         self._exhausted = True
         yield _END
 
     def _feed(self) -> None:
-        while (count := self._permits.get()) is not None:
+        while (count := self._next()) is not None:
             self._read(count)
         self._finish()
+
+    def _next(self) -> int | None:
+        self._idle = True
+        count = self._permits.get()
+        self._idle = False
+        return count
 
     def _read(self, count: int) -> None:
         try:

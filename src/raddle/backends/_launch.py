@@ -10,9 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from raddle import _host, errors
@@ -28,6 +28,8 @@ __all__ = ["Need", "Start", "Zygote", "choose", "launch"]
 
 Start = Literal["auto", "fork", "fresh"]
 _PATIENCE = 5.0
+#: milliseconds that threads which have ended may take to be gone
+_LEAVING = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +53,24 @@ def choose(start: Start) -> Literal["fork", "fresh"]:
     """
     if not (hasattr(os, "fork") and hasattr(os, "waitid")):
         raise errors.ConfigError('backend="processes" needs os.fork and os.waitid: use backend="threads" here')
-    threads = len(list(Path("/proc/self/task").iterdir())) if sys.platform == "linux" else 0
+    threads = _threads() if sys.platform == "linux" else 0
     if start == "fork" and threads != 1:
         raise errors.ConfigError(f'start="fork" with threads={threads or "unknown"}: use start="auto" or "fresh"')
     if start == "auto":
         return "fork" if threads == 1 else "fresh"
     return start
+
+
+def _threads() -> int:
+    """Count the threads of this process, those of C libraries included (Linux)."""
+    for _ in range(_LEAVING):
+        count = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names only
+        if count == 1 or threading.active_count() > 1:
+            break
+        # No thread that Python knows of: perhaps one that has just ended, such as of the run before this one, and that
+        # the kernel has not quite put away.
+        time.sleep(0.001)
+    return count
 
 
 def launch(need: Need, how: Literal["fork", "fresh"]) -> Zygote:
