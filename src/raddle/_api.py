@@ -306,7 +306,7 @@ def _source(items: Any, inbox: Inbox, *, threaded: bool, loop: asyncio.AbstractE
 
 
 def _gauge(memory: str | int | None, place: Backend) -> Gauge | None:
-    if memory is None or place.capabilities.name in ("serial", "dask"):
+    if memory in (None, "none") or place.capabilities.name in ("serial", "dask"):
         return None
     return _host.gauge(None if memory == "auto" else _host.parse_bytes(memory))
 
