@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from raddle._model import Chunk
 
-__all__ = ["Attempt", "Place", "attempt", "enter", "enter_task", "inside"]
+__all__ = ["Attempt", "Place", "attempt", "be_worker_process", "enter", "enter_task", "inside"]
 
 _local = threading.local()
 #: of a coroutine: its place, and that of the thread at the time it entered
 _in_task: ContextVar[tuple[Place, Place | None] | None] = ContextVar("raddle_attempt", default=None)
 _REPORT_EVERY = 0.1
+_worker_process = False
 
 
 class Place:
@@ -107,10 +108,16 @@ def _here() -> Place | None:
     return entered[0]
 
 
+def be_worker_process() -> None:
+    """Say that this process is a worker; so is whatever it forks."""
+    global _worker_process  # noqa: PLW0603 - it is a fact about the process
+    _worker_process = True
+
+
 def inside() -> bool:
-    """Return whether the caller is a function that raddle runs."""
+    """Return whether the caller is a function that raddle runs, or in a worker process: also in a thread of its own."""
     place = _here()
-    return place is not None and place.chunk is not None
+    return _worker_process or (place is not None and place.chunk is not None)
 
 
 def attempt() -> Attempt:

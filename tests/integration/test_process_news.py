@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from raddle._attempt import attempt
+from raddle._attempt import attempt, inside
 from raddle._events import ChunkEnded, Event, Measured, Reported, WorkerLost
 from raddle._model import Chunk
-from raddle.backends._job import inside_worker
 from raddle.backends.processes import ProcessBackend
 from raddle.backends.serial import SerialBackend
 from raddle.backends.threads import ThreadBackend
@@ -623,11 +622,11 @@ def test_running_says_which_process_it_is(make: Callable[..., ProcessBackend], t
 
 
 def nested(item: int) -> Any:
-    inner = SerialBackend(lambda value: (value, attempt().idempotency_key, inside_worker()))
+    inner = SerialBackend(lambda value: (value, attempt().idempotency_key, inside()))
     inner.start(0, Chunk(0, [item], [5], 1, run="inner"))
     (ended,) = inner.inbox.take(0)
     assert isinstance(ended, ChunkEnded)
-    return ended.values[0], attempt().idempotency_key, inside_worker()
+    return ended.values[0], attempt().idempotency_key, inside()
 
 
 @pytest.mark.parametrize("kind", ["processes", "threads"])
@@ -640,7 +639,7 @@ def test_a_run_inside_an_item_can_tell_and_works(kind: str) -> None:
         backend.close()
     assert isinstance(ended, ChunkEnded)
     assert ended.values == [((1, "inner/5", True), "outer/3", True)]
-    assert not inside_worker()
+    assert not inside()
 
 
 def test_a_shared_inbox_hears_of_threads() -> None:

@@ -18,7 +18,6 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from raddle._attempt import attempt
 from raddle._events import ChunkEnded, RunFailed
 from raddle.backends._shell import describe, qualified_name
 from raddle.errors import BackendError
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
     from raddle._attempt import Place
     from raddle._model import Chunk, ErrorInfo
 
-__all__ = ["Job", "be_worker_process", "initialize", "inside_worker", "pickled", "run_items"]
-
-_worker_process = False
+__all__ = ["Job", "initialize", "pickled", "run_items"]
 
 
 class Job:
@@ -140,23 +137,6 @@ def run_items(
         # keep all items and values of the chunk alive with it.
         del job, errors, stored, claim, add_value, add_time
         item = value = None
-
-
-def be_worker_process() -> None:
-    """Say that this process is a worker; so is whatever it forks."""
-    global _worker_process  # noqa: PLW0603 - it is a fact about the process
-    _worker_process = True
-
-
-def inside_worker() -> bool:
-    """Say whether this code runs inside an item of a run: then a run of its own would multiply the workers."""
-    if _worker_process:
-        return True
-    try:
-        attempt()
-    except LookupError:
-        return False
-    return True
 
 
 def initialize(

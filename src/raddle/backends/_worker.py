@@ -15,9 +15,8 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from raddle._attempt import Place, enter
+from raddle._attempt import Place, be_worker_process, enter
 from raddle._model import Chunk
-from raddle.backends import _job
 from raddle.backends._box import BETWEEN, DATA_SIZE, LOADING, RUNNING, SHARED_FROM, STOP, Box, Sink
 from raddle.backends._outlet import Outlet
 from raddle.backends._shell import describe, qualified_name
@@ -106,7 +105,7 @@ def main(sock: socket.socket, box: Box, plan: Plan, slot: int) -> NoReturn:
         signal.signal(signal.SIGINT, _ignore)
         sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - for as long as the process lives
         box.cells[Box.PID] = os.getpid()
-        _job.be_worker_process()
+        be_worker_process()
         outlet = Outlet(sock)
         func = _ready(outlet, plan, f"process-{slot}")
         memory = box.memory
