@@ -76,4 +76,4 @@ test-3.11 test-3.12 test-3.13: test-%: $(READY)
 	if [ -z "$$python" ]; then echo "Python $*: not found, skipped"; exit 0; fi; \
 	echo "Python $*: $$python"; \
 	UV_PROJECT_ENVIRONMENT=.venv-$* $(SYNC) --python "$$python"; \
-	.venv-$*/bin/python -m $(ENGINE) --ignore tests/chaos -m "not slow"; .venv-$*/bin/python -m $(WORKLOADS)
+	.venv-$*/bin/python -m $(ENGINE) --ignore tests/chaos -m "not slow"; .venv-$*/bin/python -m $(WORKLOADS) -m "not slow"

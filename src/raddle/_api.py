@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sized
+from collections.abc import Collection, Sized
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -187,7 +187,8 @@ def _begin(
         raise ConfigError(f"func={func!r}: must be callable with one item")
     total = len(items) if isinstance(items, Sized) else None
     rate = Rate(o["rate"]) if isinstance(o["rate"], (int, float)) else o["rate"]
-    if o["journal"] is not None and id_of is not None and total is not None:
+    # what merely knows its length may be lazy, and may be read once only
+    if o["journal"] is not None and id_of is not None and isinstance(items, Collection):
         _refuse_duplicates(items, id_of)
     with ExitStack() as undo:
         # The order matters. The lock comes before the workers, which keep it open; the workers come before any

@@ -290,6 +290,25 @@ def test_an_id_names_one_item(tmp_path: Path) -> None:
         list(run)
 
 
+class Announced:
+    """Knows its length, and can be read once."""
+
+    def __init__(self, items: list[int]) -> None:
+        self.items = iter(items)
+        self.length = len(items)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        return self.items
+
+
+def test_items_that_know_their_length_are_read_once(tmp_path: Path) -> None:
+    with raddle.run(square, Announced([1, 2, 3]), id=str, backend="serial", journal=tmp_path / "runs.db") as run:
+        assert list(run.values()) == [1, 4, 9]
+
+
 def test_another_function_under_the_same_name_is_refused(tmp_path: Path) -> None:
     journal = tmp_path / "runs.db"
     with raddle.run(square, range(3), backend="serial", journal=journal, name="x") as run:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from raddle import errors
+from raddle.workloads.weights.config import Config
+from raddle.workloads.weights.tables import no_such
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,19 +30,42 @@ class Columns:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """How the file is to be read."""
+    """How the files are to be read, and which rows are wanted."""
 
     columns: Columns = Columns()
     time_unit: TimeUnit = "iso"
     #: rows must have one of these values in each of these columns
     where: tuple[tuple[str, frozenset[str]], ...] = ()
+    #: name of a preset (`ingest.presets`), "auto": by what the file looks like
+    preset: str = "auto"
+    #: the user of files that name none, such as a person's own export; None: the file's name
+    user: str | None = None
+    #: the unit where no column or header says it; None: that of the preset, or kg
+    unit: str | None = None
+    #: how dates of three numbers are meant: "ymd", "mdy", "dmy"; None: the file must show it
+    date_order: Literal["ymd", "mdy", "dmy"] | None = None
+    #: "compat" keeps units that it does not know (as kg); the range check comes before the conversion
+    rules: Literal["compat", "v2"] = "v2"
+    #: day (`2025-01-31`) or instant, inclusive; with time_unit "days" a number
+    since: str | None = None
+    until: str | None = None
+    #: users with fewer usable rows (in the date range) are left out
+    min_readings: int = 1
+    #: of the users left, in order of id: leave out so many, then take so many (0: all)
+    user_offset: int = 0
+    max_users: int = 0
+    #: a file with an id per line, `#` comments; replaces min_readings, user_offset and max_users
+    users_file: Path | None = None
+    #: CSV: user_id, value_quantity, unit
+    heights: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the options in words that summary.json can hold."""
-        where = {column: sorted(values) for column, values in self.where}
-        return {"columns": asdict(self.columns), "time_unit": self.time_unit, "where": where}
+        said = asdict(self)
+        said["where"] = {column: sorted(values) for column, values in self.where}
+        return {name: str(value) if isinstance(value, PurePath) else value for name, value in said.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +74,27 @@ class RunOptions:
 
     out: Path
     read: ReadOptions = ReadOptions()
+    #: name of a shipped profile, or a TOML file
+    profile: str = "balanced"
+    #: SQLite file that goes on from file to file; None: one of its own in `out`
+    state: Path | None = None
+    #: a row per reading in the state, for SQL
+    store_readings: bool = False
+    #: look again at what was decided, with hindsight
+    retro: bool = False
+    config: Config = field(default_factory=Config)
     backend: Literal["auto", "serial", "threads", "processes"] = "auto"
+    #: 0: what the configuration says, or as many as the CPUs granted
     workers: int = 0
     journal: Path | None = None
     name: str = "weights"
     resume: bool = False
     pages: bool = True
+    #: seconds for one page; None: what the configuration says
     timeout: float | None = None
     progress: Literal["line", "live"] | None = None
+    #: also results.json, in the shape of the original
+    json_results: bool = False
 
 
 def parse_columns(texts: Sequence[str]) -> Columns:
@@ -90,11 +128,3 @@ def parse_where(texts: Sequence[str]) -> tuple[tuple[str, frozenset[str]], ...]:
             raise errors.ConfigError(f"where={text!r}: write COLUMN=VALUE, for instance param=WEIGHTKG")
         found.setdefault(column.strip(), set()).add(value.strip())
     return tuple((column, frozenset(values)) for column, values in sorted(found.items()))
-
-
-def no_such(name: str, known: Sequence[str]) -> str:
-    """Say that a name is unknown, which exist, and which may have been meant."""
-    near = difflib.get_close_matches(name.lower(), [item.lower() for item in known], n=1, cutoff=0.5)
-    meant = next((item for item in known if near and item.lower() == near[0]), None)
-    hint = f"; did you mean {meant!r}?" if meant else ""
-    return f"there is no {name!r} among {', '.join(map(repr, known))}{hint}"

@@ -1,0 +1,1 @@
+"""What is looked at: a page per user, the index, the population report."""

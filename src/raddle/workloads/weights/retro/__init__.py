@@ -1,0 +1,1 @@
+"""The retrospective pass: readings that only hindsight shows to be wrong are taken out, and what followed is redone."""
