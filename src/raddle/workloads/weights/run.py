@@ -22,6 +22,7 @@ from raddle import errors
 from raddle.workloads.weights.beside import Beside
 from raddle.workloads.weights.files import remove_leftovers, replaced
 from raddle.workloads.weights.folder import owned, prepare, work_folder
+from raddle.workloads.weights.ingest import kernels
 from raddle.workloads.weights.ingest.intake import ingest
 from raddle.workloads.weights.needs import needed
 from raddle.workloads.weights.parts import read_duplicates, read_part, read_revised
@@ -30,6 +31,7 @@ from raddle.workloads.weights.pools import pool_sizes
 from raddle.workloads.weights.publish import draw_all
 from raddle.workloads.weights.retro.options import RetroOptions, retro_options
 from raddle.workloads.weights.rules import load_rules
+from raddle.workloads.weights.rules.compiled import is_ready
 from raddle.workloads.weights.store.export import write_json
 from raddle.workloads.weights.store.results import write_results
 from raddle.workloads.weights.store.revisions import write_revisions
@@ -55,8 +57,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Gathered", "run_files"]
 
-#: bytes from which on it is worth its half second to load the compiled reader
-_BIG_BYTES = 4_000_000
+#: bytes from which on it is worth loading the compiled reader, and compiling it first
+_LOAD_BYTES, _COMPILE_BYTES = 1_000_000, 32_000_000
 #: parts that wait to be written as results
 _MOST_WAITING = 4
 
@@ -183,7 +185,8 @@ def _opened_state(options: RunOptions, rules: Rules, work: Path) -> State:
 def _is_big(files: Sequence[Path | str]) -> bool:
     """Tell whether the compiled reader is worth loading; both read the same. What cannot be measured may be big."""
     paths = [Path(file) for file in files]
-    return not all(path.is_file() for path in paths) or sum(path.stat().st_size for path in paths) > _BIG_BYTES
+    least = _LOAD_BYTES if is_ready(kernels) else _COMPILE_BYTES
+    return not all(path.is_file() for path in paths) or sum(path.stat().st_size for path in paths) > least
 
 
 # ------------------------------------------------------------------------------------------------ filter, look back

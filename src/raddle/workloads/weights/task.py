@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from raddle.workloads.weights.passes import Drawn
+from raddle.workloads.weights.rules.compiled import is_ready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Gathered", "Left", "Task", "failure"]
 
-#: rows from which on it is worth its seconds to compile the kernel, or load it
-_FAST_ROWS = 250_000
+#: rows from which on it is worth loading the compiled kernel, and compiling it first
+_LOAD_ROWS, _COMPILE_ROWS = 20_000, 400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,10 @@ class Task:
     @property
     def fast(self) -> bool:
         """Tell whether the compiled kernel is used; it gives the same bits."""
-        return self.intake.rows_used >= _FAST_ROWS
+        from raddle.workloads.weights.rules import compat_kernel, v2_kernel
+
+        kernel = compat_kernel if self.rules.name == "compat" else v2_kernel
+        return self.intake.rows_used >= (_LOAD_ROWS if is_ready(kernel) else _COMPILE_ROWS)
 
 
 @dataclass(frozen=True, slots=True)

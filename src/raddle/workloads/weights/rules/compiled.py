@@ -7,11 +7,13 @@ arithmetic is kept (no fastmath, no contraction), so both give the same bits; te
 
 from __future__ import annotations
 
+import os
 from functools import cache
+from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "is_ready"]
 
 
 @cache
@@ -30,3 +32,15 @@ def compiled(module: ModuleType) -> Any:
         twin.__module__, twin.__qualname__ = module.__name__, function.__qualname__
         space[name] = numba.njit(nogil=True, cache=True, forceinline=True)(twin)
     return SimpleNamespace(**{name: space[name] for name in own})
+
+
+def is_ready(module: ModuleType) -> bool:
+    """Tell whether numba has compiled a module before, so that its functions are there in a moment.
+
+    It looks where numba keeps its cache (`NUMBA_CACHE_DIR`, or beside the source) and takes an old entry for a new one:
+    a guess that costs time at worst.
+    """
+    source = Path(str(module.__file__))
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    places = Path(folder).rglob("*.nbi") if folder else source.parent.joinpath("__pycache__").glob("*.nbi")
+    return any(place.name.startswith(f"{source.stem}.") for place in places)
