@@ -14,7 +14,7 @@ pytest.importorskip("numba")
 if TYPE_CHECKING:
     from pathlib import Path
 
-KERNEL = '''
+KERNEL = """
 FACTOR = 3.0
 
 def twice(x: float) -> float:
@@ -22,7 +22,7 @@ def twice(x: float) -> float:
 
 def inner(x: float) -> float:
     return x * FACTOR
-'''
+"""
 PROGRAM = """
 import kernel
 from raddle.workloads.weights.rules.compiled import compiled, is_ready
