@@ -207,9 +207,9 @@ def pages(report: Report, options: Options, folder: Path, file: Path) -> None:
 def compare_pages(folder: str, file: str) -> None:
     """Be the page comparison: draw the pages of some users three ways; say ms of CPU and kB a page."""
     import plotly.graph_objects as go
-    from raddle.workloads.weights.ingest.intake import ingest
 
     from raddle.workloads.weights.arrange import arrange
+    from raddle.workloads.weights.ingest.intake import ingest
     from raddle.workloads.weights.options import ReadOptions
     from raddle.workloads.weights.pages.figure import figure
     from raddle.workloads.weights.pages.page import user_page
