@@ -265,6 +265,17 @@ def test_a_page_that_hangs_is_given_up_and_the_others_are_drawn(backend: str, tm
     assert "b" in pl.read_parquet(tmp_path / "out/results.parquet")["user_id"].to_list()
 
 
+def test_little_memory_makes_the_pool_smaller_and_loses_nothing(sample: Path, tmp_path: Path) -> None:
+    config = tmp_path / "tight.toml"
+    config.write_text("[threading.memory]\nviz_memory_limit_mb = 1_000_000_000\n")  # nobody has that much
+    tight, ample = tmp_path / "tight", tmp_path / "ample"
+    shrunk = run_files([sample], RunOptions(out=tight, workers=2, config=load_config(config)))
+    usual = run_files([sample], RunOptions(out=ample, workers=2))
+    assert (shrunk["options"]["workers"]["pages"], usual["options"]["workers"]["users"]) == (1, 2)
+    assert shrunk["pages"] == {"drawn": 60, "kept": 0, "failed": 0}
+    assert digests(tight) == digests(ample)
+
+
 def test_a_page_that_cannot_be_written_does_not_stop_the_others(tmp_path: Path) -> None:
     file = write(tmp_path / "in.csv", *(f"{user},2025-01-01,70" for user in "abc"))
     out = tmp_path / "out"
