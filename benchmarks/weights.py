@@ -6,7 +6,7 @@ Rows: a CSV file of made-up people (`raddle weights sample`: six sources, pounds
 filtered, stored (SQLite) and written (Parquet) by `raddle weights run --no-pages`, a fresh process each time, start-up
 included, with one worker and with two; its peak memory is what the kernel says of it. Beside it the slow sequential
 loop that the seeds describe, by hand: csv.DictReader, the same rules as plain Python one user after another, a JSON
-file; on a share of the users, since it takes long.
+file; with fewer users, since it takes long.
 
 Pages: the same chart of the same 40 users by raddle, and as plotly's go.Figure with write_html, with plotly.js inlined
 (its default) and beside it. And 10,000 pages by `raddle weights run`, all of it: the time that pages add.
@@ -43,7 +43,9 @@ def main() -> None:
         for kernel in (False, True):  # the first use of the kernels compiles them, once per installation
             say(f"warm-up {kernel}")
             raddle("run", str(file), "-o", str(folder / "warm"), "--no-pages", "--workers", "2", "--progress", "none")
-        rows(report, options, folder, file)
+        few = folder / "few.csv"
+        raddle("sample", str(PEER_USERS), "-o", str(few), "--rows-per-user", str(options.extra.rows))
+        rows(report, options, folder, file, few)
         pages(report, options, folder, file)
     report.end()
 
@@ -57,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 # --------------------------------------------------------------------------------------------------------------- rows
 
 
-def rows(report: Report, options: Options, folder: Path, file: Path) -> None:
+def rows(report: Report, options: Options, folder: Path, file: Path, few: Path) -> None:
     runs: dict[str, list[dict[str, Any]]] = {"1": [], "2": [], "by hand": []}
     for turn in range(options.rounds):
         for workers in ("1", "2"):
@@ -78,7 +80,7 @@ def rows(report: Report, options: Options, folder: Path, file: Path) -> None:
             runs[workers].append(raddle(*argv))
         if options.peers:
             say(f"round {turn + 1} of {options.rounds}: by hand")
-            runs["by hand"].append(child(by_hand_source(file)))
+            runs["by hand"].append(child(by_hand_source(few)))
     table = []
     best = {name: min(got, key=lambda run: run["wall"]) for name, got in runs.items() if got}
     speed = {name: run["rows"] / run["wall"] for name, run in best.items()}
@@ -128,9 +130,7 @@ def by_hand(file: str) -> None:
     count = 0
     with open(file, newline="", encoding="utf-8") as lines:  # noqa: PTH123 - as one writes it by hand
         for line, row in enumerate(csv.DictReader(lines), 2):
-            if row["user_id"] not in grouped and len(grouped) == PEER_USERS:
-                continue
-            count += 1
+            count = line - 1
             try:
                 when = datetime.fromisoformat(row["effectiveDateTime"])
                 when = when if when.tzinfo else when.replace(tzinfo=UTC)
@@ -204,14 +204,46 @@ def pages(report: Report, options: Options, folder: Path, file: Path) -> None:
         report.goal(f"s for {drawn:,} pages", "at most 20", seconds, met=seconds <= 20, form="{:.1f}")
 
 
+def chart(shown: Any) -> Any:
+    """Return a figure as one makes it by hand: the panels that a page of raddle has, the four of the original."""
+    import numpy as np
+    from plotly.subplots import make_subplots
+
+    from raddle.workloads.weights.values import FIELDS
+
+    when = shown.time.astype("datetime64[us]")
+    taken = shown.stage <= 1
+    said = dict(zip(FIELDS, shown.out, strict=True))
+    figure = make_subplots(rows=4, cols=1, shared_xaxes=True)
+    for source, name in enumerate(shown.source_names):
+        own = taken & (shown.source == source)
+        hover = [f"{name}<br>filtered {kg:.2f} kg" for kg in said["filtered_weight"][own]]
+        figure.add_scatter(x=when[own], y=shown.weight[own], mode="markers", name=name, text=hover, row=1, col=1)
+    why = [
+        f"expected {kg:.1f} kg, {off:+.1f}" for kg, off in zip(said["filtered_weight"], said["innovation"], strict=True)
+    ]
+    out = np.flatnonzero(~taken)
+    figure.add_scatter(
+        x=when[out], y=shown.weight[out], mode="markers", name="rejected", text=[why[at] for at in out], row=1, col=1
+    )
+    line, sigma = said["filtered_weight"][taken], said["sigma"][taken]
+    figure.add_scatter(x=when[taken], y=line + 2 * sigma, mode="lines", name="upper", row=1, col=1)
+    figure.add_scatter(x=when[taken], y=line - 2 * sigma, mode="lines", fill="tonexty", name="lower", row=1, col=1)
+    figure.add_scatter(x=when[taken], y=line, mode="lines", name="filtered weight", row=1, col=1)
+    figure.add_scatter(x=when[taken], y=7 * said["trend"][taken], mode="lines", name="trend", row=2, col=1)
+    figure.add_bar(x=when, y=said["innovation"], name="innovation", row=3, col=1)
+    for name in FIELDS[-5:]:
+        figure.add_scatter(x=when, y=said[name], mode="lines", name=name, row=4, col=1)
+    figure.update_layout(title=shown.id, height=900)
+    return figure
+
+
 def compare_pages(folder: str, file: str) -> None:
     """Be the page comparison: draw the pages of some users three ways; say ms of CPU and kB a page."""
-    import plotly.graph_objects as go
 
     from raddle.workloads.weights.arrange import arrange
     from raddle.workloads.weights.ingest.intake import ingest
     from raddle.workloads.weights.options import ReadOptions
-    from raddle.workloads.weights.pages.figure import figure
     from raddle.workloads.weights.pages.page import user_page
     from raddle.workloads.weights.rules import load_rules
     from raddle.workloads.weights.values import Neighbours, person
@@ -233,8 +265,7 @@ def compare_pages(folder: str, file: str) -> None:
         target.write_bytes(user_page(people[at], Neighbours("a.html", "b.html"), mark="mark"))
 
     def theirs(at: int, library: str) -> None:
-        made = figure(people[at])
-        go.Figure({"data": made["data"], "layout": made["layout"]}).write_html(target, include_plotlyjs=library or True)
+        chart(people[at]).write_html(target, include_plotlyjs=library or True)
 
     ways = {
         "raddle": ours,
