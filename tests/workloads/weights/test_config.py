@@ -65,7 +65,7 @@ def test_without_a_file_all_is_as_told_in_the_reference() -> None:
         ("[threading]\nviz_pool_size = 2.5", "must be a whole number"),
         ("[threading]\nviz_pool_size = -1", "threading.viz_pool_size=-1: must be at least 0"),
         ("[visualization.threading]\ntimeout_seconds = 0", "must be more than 0"),
-        ("[visualization.threading]\ntimeout_seconds = nan", "must be more than 0"),
+        ("[visualization.threading]\ntimeout_seconds = nan", "must be a finite number"),
         ("threading = 3", "must be a table, [threading]"),
         ("[threading", "is not TOML"),
     ],

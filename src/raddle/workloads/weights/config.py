@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from raddle.workloads.weights.tables import load_toml, shaped
+from raddle.workloads.weights.tables import load_toml, number, shaped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Config", "ThreadingMemory", "ThreadingTable", "VisualizationTable", "VisualizationThreading", "load_config"]
-
-_SIZE: Any = {"least": 0}
-_ONE: Any = {"least": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +21,9 @@ class ThreadingMemory:
     """`[threading.memory]`."""
 
     #: most pages under way at a time, whatever the pool's size
-    max_concurrent_viz: int = field(default=0, metadata=_SIZE)
+    max_concurrent_viz: int = number(0, default=0)
     #: what a page's worker may need; the pool has as many as fit into half of the memory that is free
-    viz_memory_limit_mb: int = field(default=100, metadata=_ONE)
+    viz_memory_limit_mb: int = number(1, default=100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +32,13 @@ class ThreadingTable:
 
     #: false: everything one after another, in one thread
     enabled: bool = True
-    user_pool_size: int = field(default=0, metadata=_SIZE)
-    viz_pool_size: int = field(default=0, metadata=_SIZE)
-    retro_pool_size: int = field(default=1, metadata=_ONE)
+    user_pool_size: int = number(0, default=0)
+    viz_pool_size: int = number(0, default=0)
+    retro_pool_size: int = number(1, default=1)
     #: connections that read the state at a time
-    db_read_connections: int = field(default=4, metadata=_ONE)
+    db_read_connections: int = number(1, default=4)
     #: users a commit
-    db_write_batch_size: int = field(default=1000, metadata=_ONE)
+    db_write_batch_size: int = number(1, default=1000)
     memory: ThreadingMemory = field(default_factory=ThreadingMemory)
 
 
@@ -51,11 +48,11 @@ class VisualizationThreading:
 
     #: false: one page after another; nothing can end a page that hangs then
     enabled: bool = True
-    max_workers: int = field(default=0, metadata=_SIZE)
+    max_workers: int = number(0, default=0)
     #: a line of progress after so many pages; 0: some twenty lines in all
-    batch_size: int = field(default=0, metadata=_SIZE)
+    batch_size: int = number(0, default=0)
     #: for one page
-    timeout_seconds: float = field(default=30.0, metadata={"above": 0})
+    timeout_seconds: float = number(above=0, default=30.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +83,7 @@ def load_config(path: Path | None) -> Config:
         return Config()
     table = load_toml(path)
     retro = table.pop("retro", {})
-    read = shaped({"retro": {}, **table}, _Tables, place="")
+    read = shaped({"retro": {}, **table}, _Tables)
     return Config(threading=read.threading, visualization=read.visualization, retro=retro)
 
 

@@ -1,11 +1,12 @@
-"""From a TOML table to a frozen dataclass, each key checked where it stands."""
+"""From a TOML table to a frozen dataclass, each key checked where it stands: configuration and profiles alike."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import tomllib
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from raddle import errors
 
@@ -13,9 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["load_toml", "no_such", "shaped"]
+__all__ = ["load_toml", "no_such", "number", "shaped"]
 
 T = TypeVar("T")
+_HUGE = 1e300
+_WORDS = {bool: "true or false", str: "a text in quotes"}
+
+
+def number(
+    least: float = -math.inf, most: float = math.inf, *, above: float = -math.inf, default: Any = dataclasses.MISSING
+) -> Any:
+    """Return a dataclass field for a number that must be finite, lie in [least, most] and be more than `above`."""
+    return dataclasses.field(metadata={"least": least, "most": most, "above": above}, default=default)
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -32,50 +42,33 @@ def load_toml(path: Path) -> dict[str, Any]:
         raise errors.ConfigError(f"{path} is not TOML: {error}") from error
 
 
-def shaped(table: Mapping[str, Any], shape: type[T], *, place: str) -> T:
+def shaped(table: Mapping[str, Any], shape: type[T], *, where: str = "", at: str = "") -> T:
     """Return an instance of `shape` filled from a table.
 
-    Fields are bool, int, float, str or another such dataclass; `metadata` may hold "least" and "most", and "above"
-    for a bound that is not itself allowed.
+    Fields are bool, int, float, str, a Literal of texts, tuples of these, or further such dataclasses; bounds of
+    numbers are told by `number`.
+
+    Args:
+        table: as tomllib gives it
+        shape: a dataclass; a field without a default must be in the table
+        where: begins each message, for instance the name of the file
+        at: keys that lead to the table, each followed by a dot
 
     Raises:
-        ConfigError: a key that does not exist, of another type, or out of range; `place` says where the table stands
+        ConfigError: a key that does not exist or is missing, a value of another type or out of range
     """
-    kinds = get_type_hints(shape)
-    known = {item.name: item for item in dataclasses.fields(shape)}  # type: ignore[arg-type]
-    found: dict[str, Any] = {}
+    before = f"{where}: " if where else ""
+    hints = get_type_hints(shape)
+    known = {field.name: field for field in dataclasses.fields(shape)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
     for key, value in table.items():
-        shown = f"{place}.{key}" if place else key
         if key not in known:
-            raise errors.ConfigError(f"{shown}={value!r}: {no_such(key, list(known))}")
-        found[key] = _checked(value, kinds[key], known[key].metadata, shown)
-    return shape(**found)
-
-
-def _checked(value: Any, kind: Any, bounds: Mapping[str, Any], shown: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise errors.ConfigError(f"{shown}={value!r}: must be a table, [{shown}]")
-        return shaped(value, kind, place=shown)  # type: ignore[arg-type]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if type(value) is not kind:
-        raise errors.ConfigError(f"{shown}={value!r}: must be {_WORDS[kind]}")
-    if kind in {int, float}:
-        _in_range(value, bounds, shown)
-    return value
-
-
-def _in_range(value: float, bounds: Mapping[str, Any], shown: str) -> None:
-    least, above, most = bounds.get("least"), bounds.get("above"), bounds.get("most")
-    too_small = (least is not None and not value >= least) or (above is not None and not value > above)
-    if too_small or (most is not None and not value <= most):  # `not`: NaN is refused too
-        words = [f"at least {least}"] * (least is not None) + [f"more than {above}"] * (above is not None)
-        words += [f"at most {most}"] * (most is not None)
-        raise errors.ConfigError(f"{shown}={value}: must be {' and '.join(words)}")
-
-
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+            raise errors.ConfigError(f"{before}{_said(at + key, value)}: {no_such(key, tuple(known))}")
+        values[key] = _value(hints[key], known[key].metadata, value, where=where, at=at + key)
+    for key, field in known.items():
+        if key not in table and field.default is field.default_factory is dataclasses.MISSING:
+            raise errors.ConfigError(f'{before}{at}{key} is missing: add it, or begin with `base = "balanced"`')
+    return shape(**values)
 
 
 def no_such(name: str, known: Sequence[str]) -> str:
@@ -84,3 +77,50 @@ def no_such(name: str, known: Sequence[str]) -> str:
     meant = next((item for item in known if near and item.lower() == near[0]), None)
     hint = f"; did you mean {meant!r}?" if meant else ""
     return f"there is no {name!r} among {', '.join(map(repr, known))}{hint}"
+
+
+def _value(kind: Any, bounds: Mapping[str, float], value: Any, *, where: str, at: str) -> Any:
+    before = f"{where}: " if where else ""
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise errors.ConfigError(f"{before}{_said(at, value)}: must be a table, [{at}]")
+        return shaped(value, kind, where=where, at=f"{at}.")  # type: ignore[arg-type]
+    problem = _problem(kind, bounds, value)
+    if problem:
+        raise errors.ConfigError(f"{before}{_said(at, value)}: {problem}")
+    if get_origin(kind) is tuple:
+        return tuple(value)
+    return float(value) if kind is float else value
+
+
+def _problem(kind: Any, bounds: Mapping[str, float], value: Any) -> str:
+    """Say what is wrong with a plain value; empty: nothing."""
+    if get_origin(kind) is Literal:
+        return "" if value in get_args(kind) else no_such(str(value), get_args(kind))
+    if get_origin(kind) is tuple:
+        of = get_args(kind)[0]
+        wrong = [_problem(of, bounds, item) for item in value] if isinstance(value, list) else ["must be a list"]
+        return next((item for item in wrong if item), "")
+    if kind in _WORDS:
+        return "" if isinstance(value, kind) else f"must be {_WORDS[kind]}"
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
+        return "must be a whole number" if kind is int else "must be a number"
+    return _out_of_range(value, bounds)
+
+
+def _out_of_range(value: float, bounds: Mapping[str, float]) -> str:
+    least, most, above = (bounds.get(name, given) for name, given in _UNBOUNDED.items())
+    if least <= value <= most and value > above and -_HUGE < value < _HUGE:  # false for NaN; an int may be too big
+        return ""
+    if not -_HUGE < value < _HUGE:
+        return "must be a finite number"
+    if not math.isinf(above):
+        return f"must be more than {above:g}"
+    return f"must be at least {least:g}" if math.isinf(most) else f"must be from {least:g} to {most:g}"
+
+
+_UNBOUNDED = {"least": -math.inf, "most": math.inf, "above": -math.inf}
+
+
+def _said(key: str, value: Any) -> str:
+    return f"{key}=[...]" if isinstance(value, dict) else f"{key}={value!r}"

@@ -11,30 +11,22 @@ A key that does nothing does not exist: whatever the shape does not name is an e
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from raddle import errors
-from raddle.workloads.weights.options import no_such
+from raddle.workloads.weights.tables import no_such, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
-__all__ = ["number", "profile_names", "read_profile", "shipped_text"]
+__all__ = ["profile_names", "read_profile", "shipped_text"]
 
 Shape = TypeVar("Shape")
 _BASE = "base"
-_HUGE = 1e300
-
-
-def number(least: float, most: float = math.inf) -> Any:
-    """Return a dataclass field for a number that must be finite and lie in [least, most]."""
-    return dataclasses.field(metadata={"least": least, "most": most})
 
 
 def profile_names(rules: str) -> tuple[str, ...]:
@@ -66,8 +58,7 @@ def read_profile(rules: str, profile: str, shape: type[Shape]) -> Shape:
     Raises:
         ConfigError: no such profile, a key that does not exist or is missing, a value of the wrong type or out of range
     """
-    made: Shape = _made(shape, _table(rules, profile), where=f"profile={profile!r}", at="")
-    return made
+    return shaped(_table(rules, profile), shape, where=f"profile={profile!r}")
 
 
 def _folder(rules: str) -> Traversable:
@@ -99,59 +90,3 @@ def _laid_over(base: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, A
         under = both.get(key)
         both[key] = _laid_over(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
     return both
-
-
-def _made(shape: Any, table: Mapping[str, Any], *, where: str, at: str) -> Any:
-    hints = get_type_hints(shape)
-    known = {field.name: field for field in dataclasses.fields(shape)}
-    for key, value in table.items():
-        if key not in known:
-            raise errors.ConfigError(f"{where}: {_said(at + key, value)}: {no_such(key, tuple(known))}")
-    values = {}
-    for key, field in known.items():
-        if key not in table:
-            raise errors.ConfigError(f'{where}: {at}{key} is missing: add it, or begin with `{_BASE} = "balanced"`')
-        values[key] = _value(hints[key], field.metadata, table[key], where=where, at=at + key)
-    return shape(**values)
-
-
-def _value(kind: Any, limits: Mapping[str, float], value: Any, *, where: str, at: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise errors.ConfigError(f"{where}: {_said(at, value)}: must be a table, [{at}]")
-        return _made(kind, value, where=where, at=f"{at}.")
-    problem = _problem(kind, limits, value)
-    if problem:
-        raise errors.ConfigError(f"{where}: {_said(at, value)}: {problem}")
-    if get_origin(kind) is tuple:
-        return tuple(float(item) if get_args(kind)[0] is float else item for item in value)
-    return float(value) if kind is float else value
-
-
-def _problem(kind: Any, limits: Mapping[str, float], value: Any) -> str:
-    """Say what is wrong with a plain value; empty: nothing."""
-    if get_origin(kind) is Literal:
-        return "" if value in get_args(kind) else no_such(str(value), get_args(kind))
-    if get_origin(kind) is tuple:
-        of = get_args(kind)[0]
-        wrong = [_problem(of, limits, item) for item in value] if isinstance(value, list) else ["must be a list"]
-        return next((item for item in wrong if item), "")
-    if kind in (bool, str):
-        wanted = "true or false" if kind is bool else "a text in quotes"
-        return "" if isinstance(value, kind) else f"must be {wanted}"
-    return _number_problem(kind, limits, value)
-
-
-def _number_problem(kind: Any, limits: Mapping[str, float], value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "must be a number"
-    if kind is int and not isinstance(value, int):
-        return "must be a whole number"
-    least, most = limits.get("least", -math.inf), limits.get("most", math.inf)
-    if least <= value <= most and -_HUGE < value < _HUGE:  # false for NaN; an int may be too big for isfinite
-        return ""
-    return f"must be at least {least:g}" if math.isinf(most) else f"must be from {least:g} to {most:g}"
-
-
-def _said(key: str, value: Any) -> str:
-    return f"{key}=[...]" if isinstance(value, dict) else f"{key}={value!r}"
