@@ -154,7 +154,7 @@ def test_what_cannot_be(tmp_path: Path, key: str, value: Any, words: list[str]) 
 def test_numbers_are_finite(tmp_path: Path, value: str) -> None:
     path = tmp_path / "own.toml"
     path.write_text(f'base = "balanced"\n[kalman]\nobservation_covariance = {value}\n')
-    with pytest.raises(errors.ConfigError, match="must be a finite number|must be from"):
+    with pytest.raises(errors.ConfigError, match=r"must be a finite number|must be from"):
         load_rules("compat", str(path))
 
 
