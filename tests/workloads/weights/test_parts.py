@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -73,8 +73,9 @@ def test_a_part_comes_back(rows: int, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["x.part"]
 
 
-def test_what_hindsight_says_comes_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("smoothed", [None, np.arange(18.0).reshape(2, 9)], ids=["without", "with"])
+def test_what_hindsight_says_comes_back(smoothed: Any, tmp_path: Path) -> None:
     replay = Replay(0, 0, 10, 5, (1, 2), (("iqr",), ("iqr", "z")), 70.0, 71.0, "applied")
-    revised = Revised(filtered(9), (replay,), (Revision(3, 1, 6, 70.5, 71.5, 0.0, 0.1, 0),))
+    revised = Revised(filtered(9), (replay,), (Revision(3, 1, 6, 70.5, 71.5, 0.0, 0.1, 0),), smoothed)
     write_revised(tmp_path / "x.revised", revised)
     same(revised, read_revised(tmp_path / "x.revised"))

@@ -27,7 +27,7 @@ from raddle.workloads.weights.values import DAY, FIELDS, RESETS, STAGES  # noqa:
 COLUMNS = [
     *("line", "user_id", "time", "weight_kg", "source", "stage", "accepted", "filtered_weight", "trend", "sigma"),
     *("trend_sigma", "innovation", "allowed", "restart", "quality", "safety", "plausibility", "consistency"),
-    *("reliability", "file", "revised_stage", "revised_filtered_weight"),
+    *("reliability", "file", "revised_stage", "revised_filtered_weight", "smoothed_weight", "smoothed_sigma"),
 ]
 
 

@@ -132,6 +132,18 @@ def test_one_worker_two_threads_two_processes_or_none_write_the_same_bytes(
     assert {name: found == seen["serial"] for name, found in seen.items()} == dict.fromkeys(seen, True)
 
 
+def test_hindsight_adds_a_smoother_line(sample: Path, tmp_path: Path) -> None:
+    run_files([sample], RunOptions(out=tmp_path / "live", backend="serial", pages=False))
+    run_files([sample], RunOptions(out=tmp_path / "late", backend="serial", retro=True))
+    live, late = (pl.read_parquet(tmp_path / name / "results.parquet") for name in ("live", "late"))
+    assert live["smoothed_weight"].null_count() == live.height
+    kept = late.filter("accepted")
+    assert kept["smoothed_weight"].null_count() == 0
+    rough, smooth = (kept[name].diff().abs().median() for name in ("filtered_weight", "smoothed_weight"))
+    assert smooth < rough
+    assert '"h":[' in next((tmp_path / "late/users").iterdir()).read_text()
+
+
 def test_a_second_run_removes_the_pages_of_users_that_are_gone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_files([write(tmp_path / "in.csv", "a,2025-01-01,70", "b,2025-01-01,60")], RunOptions(out=out, backend="serial"))

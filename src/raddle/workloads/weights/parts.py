@@ -95,7 +95,8 @@ def write_revised(path: Path, revised: Revised, *, sync: bool = True) -> None:
         "replays": [_values(item) for item in revised.replays],
         "revisions": [_values(item) for item in revised.revisions],
     }
-    _write(path, words, _filtered_arrays(revised.filtered), sync=sync)
+    more = {} if revised.smoothed is None else {"smoothed": revised.smoothed}
+    _write(path, words, {**_filtered_arrays(revised.filtered), **more}, sync=sync)
 
 
 def read_revised(path: Path) -> Revised:
@@ -107,7 +108,8 @@ def read_revised(path: Path) -> Revised:
         values["outliers"] = tuple(values["outliers"])
         values["methods"] = tuple(map(tuple, values["methods"]))
         replays.append(Replay(**values))
-    return Revised(_filtered(arrays), tuple(replays), tuple(Revision(*item) for item in words["revisions"]))
+    revisions = tuple(Revision(*item) for item in words["revisions"])
+    return Revised(_filtered(arrays), tuple(replays), revisions, arrays.get("smoothed"))
 
 
 def _values(item: Any) -> list[Any]:

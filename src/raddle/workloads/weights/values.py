@@ -164,6 +164,9 @@ class Revised:
     filtered: Filtered
     replays: tuple[Replay, ...] = ()
     revisions: tuple[Revision, ...] = ()
+    #: 2 x rows, kg: the weight at that time as all accepted readings together say it, and its standard deviation; NaN
+    #: before a user's first accepted reading. None: not defined by these rules
+    smoothed: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,8 @@ class Person:
     #: offsets in these count from the user's first row
     replays: tuple[Replay, ...] = ()
     revisions: tuple[Revision, ...] = ()
+    #: as in Revised
+    smoothed: Floats | None = None
 
     def field(self, name: str) -> Any:
         """Return one of FIELDS as an array."""
@@ -246,4 +251,5 @@ def person(
         facts=facts,
         replays=replays,
         revisions=revisions,
+        smoothed=None if revised is None or revised.smoothed is None else revised.smoothed[:, rows],
     )

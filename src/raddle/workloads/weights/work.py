@@ -157,9 +157,13 @@ def _keep(path: str, part: Part) -> None:
 def look_back(job: RetroJob) -> ChunkDone:
     """Look at a part with hindsight and leave what has changed."""
     from raddle.workloads.weights.retro.replay import retrospect
+    from raddle.workloads.weights.smooth import smoothed
 
     part = read_part(Path(job.part))
     revised = retrospect(part.chunk, part.filtered, _rules(*job.rules), job.options, fast=job.fast)
+    if job.rules[0] == "v2":
+        line = smoothed(part.chunk, revised.filtered, job.rules[1], fast=job.fast)
+        revised = replace(revised, smoothed=np.stack([line.kg, line.sigma]))
     write_revised(Path(job.revised), revised, sync=job.sync)
     return _told(part, revised, report=job.report)
 

@@ -65,6 +65,8 @@ def columns(person: Person, rejected: Ints, severity: Bytes) -> dict[str, Any]:
     numbers = np.round(person.out.take(_ORDER, axis=0).take(keep, axis=1) * _SCALE, digits) + 0.0  # no -0.0
     sources, names = _sources(person, accepted)
     told = {key: row for key, row in zip(_KEYS, numbers, strict=True) if not np.isnan(row).all()}
+    if person.smoothed is not None:
+        told["h"] = np.round(person.smoothed[0, keep], digits)
     shown = np.isin(rejected, keep)
     data = {
         "days": person.days,

@@ -89,6 +89,8 @@ def _schema(*, days: bool) -> dict[str, Any]:
         "file": pl.Int32,
         "revised_stage": pl.String,
         "revised_filtered_weight": pl.Float64,
+        "smoothed_weight": pl.Float64,
+        "smoothed_sigma": pl.Float64,
     }
 
 
@@ -120,6 +122,9 @@ def _frame(part: Part, revised: Revised | None, rows: Any, *, days: bool) -> pl.
         said = np.where(changed, final.stage[rows], len(STAGES))
         weight = np.where(changed, final.out[FIELDS.index("filtered_weight"), rows], np.nan)
         columns |= {"revised_stage": _words((*STAGES, None), said), "revised_filtered_weight": weight}
+    late = None if revised is None else revised.smoothed
+    for at, name in enumerate(("smoothed_weight", "smoothed_sigma")):
+        columns[name] = pl.repeat(None, len(rows), dtype=pl.Float64, eager=True) if late is None else late[at, rows]
     frame = pl.DataFrame({name: columns[name] for name in _schema(days=days)})
     return frame.with_columns(pl.col(pl.Float64).fill_nan(None))
 

@@ -213,6 +213,9 @@
     if (D.f) {
       traces.push({ ...band("band", "f", "s"), visible: !hidden.has("band") });
       traces.push(line("line", pieces, (row) => D.f[row], { line: { width: 2.2, color: ink("line") }, hoverinfo: "skip" }));
+      if (D.h && !hidden.has("hindsight")) {
+        traces.push(line("hindsight", pieces, (row) => D.h[row], { line: { width: 1.6, dash: "dash", color: ink("revised") }, hoverinfo: "skip" }));
+      }
     }
     if (revisedRows.length) {
       const runs = []; // rows that were revised one after the other
@@ -464,6 +467,7 @@
   };
   if (D.f && accepted.length) {
     entry("line", "line", "line", "filtered weight");
+    if (D.h) entry("hindsight", "line", "revised", "with hindsight");
     if (D.s) entry("band", "area", "band", "±2 standard deviations");
     if (D.w && accepted.length > 1) entry("slope", "line", "trend", "trend at each reading");
   }
