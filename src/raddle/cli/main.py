@@ -26,7 +26,10 @@ _OWN = {
     "demo": "Generate a sample, run the weights workload on it, and say where the page is.",
 }
 #: what ships with raddle; others are listed with the package that brings them
-_SHIPPED = {"weights": "Filter the weight histories of many users, and draw a page for each."}
+_SHIPPED = {
+    "encrypt": "Seal files so that they come back bit for bit; sketch pictures as Fourier drawings.",
+    "weights": "Filter the weight histories of many users, and draw a page for each.",
+}
 _GROUP = "raddle.workloads"
 
 
