@@ -219,5 +219,5 @@ def _reason(error: Exception) -> str:
         return "far too many pixels (a decompression bomb); it is not read"
     text = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
     if "truncated" in text:
-        return f"{text}; the file breaks off: allow_truncated=True sketches what there is of it"
+        return f"{text}; the file breaks off: allow_truncated (--allow-truncated) sketches what there is of it"
     return f"damaged ({text}); open it in a viewer and save it again"
