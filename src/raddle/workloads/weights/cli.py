@@ -7,13 +7,13 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from raddle import errors
+from raddle.workloads.weights import cli_options as o
 from raddle.workloads.weights.config import load_config
 from raddle.workloads.weights.needs import needed
 from raddle.workloads.weights.options import ReadOptions, RunOptions, parse_columns, parse_where
@@ -33,151 +33,44 @@ app = typer.Typer(
 )
 
 
-class _TimeUnit(StrEnum):
-    ISO = "iso"
-    DAYS = "days"
-
-
-class _Backend(StrEnum):
-    AUTO = "auto"
-    SERIAL = "serial"
-    THREADS = "threads"
-    PROCESSES = "processes"
-
-
-class _Progress(StrEnum):
-    AUTO = "auto"
-    LIVE = "live"
-    LINE = "line"
-    NONE = "none"
-
-
-class _RulesName(StrEnum):
-    V2 = "v2"
-    COMPAT = "compat"
-
-
-class _DateOrder(StrEnum):
-    YMD = "ymd"
-    MDY = "mdy"
-    DMY = "dmy"
-
-
-class _Format(StrEnum):
-    PDF = "pdf"
-    PNG = "png"
-
-
 class _Terminated(KeyboardInterrupt):
     """SIGTERM; a KeyboardInterrupt, so that the run drains as it does for Ctrl-C."""
 
 
 @app.command("run")
 def run_command(  # noqa: PLR0917 - Typer reads options from parameters
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            help="CSV with a header (plain or gzipped), Parquet, or the export of an app; - is standard input.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)],
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Which column is what: user=NAME,time=NAME,weight=NAME,unit=NAME,source=NAME. Default: user_id, "
-            "effectiveDateTime, weight, unit, source_type.",
-            show_default=False,
-        ),
-    ] = None,
-    preset: Annotated[
-        str, typer.Option(help="What the file is: raddle, fitbit, withings, apple, garmin; auto looks at it.")
-    ] = "auto",
-    user: Annotated[
-        str | None,
-        typer.Option(help="Whose a file is that names nobody; default: the file's name.", show_default=False),
-    ] = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(help="Unit of weights where the file does not say it; default: kg.", show_default=False),
-    ] = None,
-    date_order: Annotated[
-        _DateOrder | None,
-        typer.Option(
-            help="How dates like 03/04/2025 are meant; needed only where the file does not show it.",
-            show_default=False,
-        ),
-    ] = None,
-    time_unit: Annotated[
-        _TimeUnit,
-        typer.Option(help="iso: dates and times, UTC unless they say otherwise; days: days since birth or start."),
-    ] = _TimeUnit.ISO,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE",
-            help="Use only such rows; several columns must all match, several values of one column are alternatives.",
-            show_default=False,
-        ),
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="DAY", help="Only rows from then on, inclusive.", show_default=False)
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="DAY", help="Only rows up to then, inclusive.", show_default=False)
-    ] = None,
-    min_readings: Annotated[int, typer.Option(min=1, help="Leave out users with fewer usable rows.")] = 1,
-    user_offset: Annotated[int, typer.Option(min=0, help="Leave out so many users, in order of id.")] = 0,
-    max_users: Annotated[int, typer.Option(min=0, help="Then take so many; 0: all.")] = 0,
-    users: Annotated[
-        Path | None,
-        typer.Option(help="Only the users of this file: an id per line, # comments.", show_default=False),
-    ] = None,
-    heights: Annotated[
-        Path | None,
-        typer.Option(help="CSV of heights: user_id, value_quantity, unit.", show_default=False),
-    ] = None,
-    rules: Annotated[
-        _RulesName, typer.Option(help="v2, or compat: those of the original, with all their oddities.")
-    ] = _RulesName.V2,
-    profile: Annotated[
-        str, typer.Option(help="How strict: a name that `raddle weights profiles` lists, or a TOML file.")
-    ] = "balanced",
-    retro: Annotated[
-        bool, typer.Option("--retro", help="Look again with hindsight; what that changes is listed as revisions.")
-    ] = False,
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            help="SQLite file to go on from and to; a file it has had before changes nothing. Default: a new one in "
-            "the output folder.",
-            show_default=False,
-        ),
-    ] = None,
-    store_readings: Annotated[
-        bool, typer.Option("--store-readings", help="Keep a row per reading in the state, for SQL.")
-    ] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="TOML file with [threading], [visualization.threading] and [retro].", show_default=False),
-    ] = None,
-    backend: Annotated[_Backend, typer.Option(help="Where users are processed.")] = _Backend.AUTO,
-    workers: Annotated[int, typer.Option(min=0, help="0: what --config says, or as many as the CPUs granted.")] = 0,
-    journal: Annotated[
-        Path | None, typer.Option(help="File that remembers each chunk of users.", show_default=False)
-    ] = None,
-    name: Annotated[str, typer.Option(help="Name of the run in the journal.")] = "weights",
-    resume: Annotated[bool, typer.Option("--resume", help="Do only what the journal does not have.")] = False,
-    no_pages: Annotated[bool, typer.Option("--no-pages", help="Write no HTML.")] = False,
-    timeout: Annotated[
-        float | None, typer.Option(help="Seconds for one page; default: what --config says, or 30.", show_default=False)
-    ] = None,
-    progress: Annotated[_Progress, typer.Option(help="On standard error.")] = _Progress.AUTO,
-    json_results: Annotated[
-        bool, typer.Option("--json-results", help="Also results.json, in the shape of the original.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of a few lines.")] = False,
+    files: o.Files,
+    out: o.Out,
+    columns: o.Columns = None,
+    preset: o.Preset = "auto",
+    user: o.User = None,
+    unit: o.Unit = None,
+    date_order: o.DateOrder = None,
+    time_unit: o.TimeUnit = o.TimeUnitName.ISO,
+    where: o.Where = None,
+    since: o.Since = None,
+    until: o.Until = None,
+    min_readings: o.MinReadings = 1,
+    user_offset: o.UserOffset = 0,
+    max_users: o.MaxUsers = 0,
+    users: o.Users = None,
+    heights: o.Heights = None,
+    rules: o.Rules = o.RulesName.V2,
+    profile: o.Profile = "balanced",
+    retro: o.Retro = False,
+    state: o.State = None,
+    store_readings: o.StoreReadings = False,
+    config: o.Config = None,
+    backend: o.Backend = o.BackendName.AUTO,
+    workers: o.Workers = 0,
+    journal: o.Journal = None,
+    name: o.Name = "weights",
+    resume: o.Resume = False,
+    no_pages: o.NoPages = False,
+    timeout: o.Timeout = None,
+    progress: o.Progress = o.ProgressName.AUTO,
+    json_results: o.JsonResults = False,
+    as_json: o.AsJson = False,
 ) -> None:
     """Filter every user of the FILEs and write results, state and pages into the output folder.
 
@@ -255,7 +148,7 @@ def profiles_command(
     name: Annotated[
         str | None, typer.Argument(help="Print this one, as a start for your own.", show_default=False)
     ] = None,
-    rules: Annotated[_RulesName, typer.Option(help="Of which rules.")] = _RulesName.V2,
+    rules: Annotated[o.RulesName, typer.Option(help="Of which rules.")] = o.RulesName.V2,
 ) -> None:
     """List the profiles that ship, or print one as TOML."""
     from raddle.workloads.weights.rules.profiles import profile_names, shipped_text
@@ -276,7 +169,7 @@ def print_command(  # noqa: PLR0917 - as above
     into: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for them; default: OUT/print.", show_default=False)
     ] = None,
-    file_format: Annotated[_Format, typer.Option("--format", help="A document or a picture.")] = _Format.PDF,
+    file_format: Annotated[o.FormatName, typer.Option("--format", help="A document or a picture.")] = o.FormatName.PDF,
     workers: Annotated[int, typer.Option(min=0, help="0: as many as the CPUs granted.")] = 0,
     timeout: Annotated[float, typer.Option(help="Seconds for one page.")] = 60.0,
     browser: Annotated[
@@ -310,10 +203,10 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _view(progress: _Progress) -> Literal["line", "live"] | None:
-    if progress is _Progress.AUTO:
+def _view(progress: o.ProgressName) -> Literal["line", "live"] | None:
+    if progress is o.ProgressName.AUTO:
         return "live" if sys.stderr.isatty() else "line"
-    return {_Progress.LIVE: "live", _Progress.LINE: "line"}.get(progress)  # type: ignore[return-value]
+    return {o.ProgressName.LIVE: "live", o.ProgressName.LINE: "line"}.get(progress)  # type: ignore[return-value]
 
 
 @contextmanager
