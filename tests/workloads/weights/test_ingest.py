@@ -468,7 +468,7 @@ def test_memory_does_not_grow_with_the_rows(folder: Path) -> None:
         "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
     )
     peaks = []
-    for count in (400_000, 1_200_000):  # both far beyond what memory_bytes holds
+    for count in (400_000, 2_400_000):  # both beyond what memory_bytes holds; all rows would take 58 MB more
         path = folder / f"{count}.csv"
         with path.open("w") as file:
             file.write(HEADER)
@@ -481,7 +481,7 @@ def test_memory_does_not_grow_with_the_rows(folder: Path) -> None:
         )  # fmt: skip
         peaks.append(int(said.stdout) / 1024)
     # kept whole, 400,000 rows more would be 15 MB and as much again while they are sorted
-    assert peaks[1] - peaks[0] < 10, peaks
+    assert peaks[1] - peaks[0] < 30, peaks
 
 
 # ------------------------------------------------------------------------------------- the fast way and the careful way
