@@ -277,6 +277,14 @@ def test_a_page_that_hangs_is_given_up_and_the_others_are_drawn(backend: str, tm
     assert "b" in pl.read_parquet(tmp_path / "out/results.parquet")["user_id"].to_list()
 
 
+def test_pages_may_be_switched_off_in_the_configuration(sample: Path, tmp_path: Path) -> None:
+    config = tmp_path / "no-pages.toml"
+    config.write_text("[visualization]\nenabled = false\n")
+    summary = run_files([sample], RunOptions(out=tmp_path / "out", config=load_config(config)))
+    assert summary["pages"] == {"drawn": 0, "kept": 0, "failed": 0}
+    assert not list((tmp_path / "out").rglob("*.html"))
+
+
 def test_little_memory_makes_the_pool_smaller_and_loses_nothing(sample: Path, tmp_path: Path) -> None:
     config = tmp_path / "tight.toml"
     config.write_text("[threading.memory]\nviz_memory_limit_mb = 1_000_000_000\n")  # nobody has that much

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import shutil
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,8 @@ def run_files(
     """
     if options.resume and options.journal is None:
         raise errors.ConfigError("resume=True: needs a journal, which knows what is done: give --journal FILE")
+    if not options.config.visualization.enabled:
+        options = replace(options, pages=False)
     library = needed(pages=options.pages)
     rules = load_rules(options.read.rules, options.profile)
     retro = retro_options(options.config.retro)  # also without the pass: a wrong key is an error at once
@@ -131,17 +134,17 @@ def _run(
         if library is not None:
             draw_all(task, gathered, library, draw)
         _write_results(task, gathered, state.path)
-        # after all that a run leaves: files that the state knows are not taken again
         good = not gathered.failed_rows
         if options.state is None:
             state.finish(options.out / "state.sqlite", known=good)
-        elif good:  # else a run after the cause is mended takes them
+        gathered.seconds["all"] = time.monotonic() - began
+        summary = summarise(options, rules, intake, task.pools, gathered)
+        if options.json_results:
+            write_json(options.out / "results.json", options.out / "results.parquet", summary)
+        write_summary(options.out / "summary.json", summary)
+        if options.state is not None and good:
+            # after all that a run leaves, since files that the state knows are not taken again
             state.finish()
-    gathered.seconds["all"] = time.monotonic() - began
-    summary = summarise(options, rules, intake, task.pools, gathered)
-    if options.json_results:
-        write_json(options.out / "results.json", options.out / "results.parquet", summary)
-    write_summary(options.out / "summary.json", summary)
     shutil.rmtree(work, ignore_errors=True)
     return summary
 
