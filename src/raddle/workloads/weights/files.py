@@ -7,24 +7,16 @@ import os
 import re
 import threading
 from contextlib import contextmanager
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["asset", "page_name", "plotly_js", "remove_leftovers", "replaced", "write_whole"]
+__all__ = ["page_name", "plotly_js", "remove_leftovers", "replaced", "write_whole"]
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)")  # not usable as file names on Windows
-
-
-@cache
-def asset(name: str) -> str:
-    """Return the text of a file that ships beside the code."""
-    return files("raddle.workloads.weights").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def page_name(user: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
-__all__ = ["at", "axis_value", "date", "embedded_json", "kg", "label", "moment", "signed"]
+__all__ = ["at", "kg", "label", "script_json", "signed"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -14,28 +15,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def at(ticks: float) -> datetime:
     """Return the instant of a time in microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=int(ticks))
-
-
-def moment(ticks: float, *, days: bool) -> str:
-    """Return a time for people: `2025-01-31 07:15` or `day 412`."""
-    if days:
-        return f"day {ticks:.10g}"
-    when = at(ticks)
-    return f"{when:%Y-%m-%d}" if (when.hour, when.minute, when.second) == (0, 0, 0) else f"{when:%Y-%m-%d %H:%M}"
-
-
-def date(ticks: float, *, days: bool) -> str:
-    """Return the day of a time for people."""
-    text = moment(ticks, days=days)
-    return text if days else text[:10]
-
-
-def axis_value(ticks: float, *, days: bool) -> str | float:
-    """Return a time as Plotly's axis wants it."""
-    if days:
-        return ticks
-    text = at(ticks).strftime("%Y-%m-%d %H:%M:%S")
-    return text.removesuffix(":00").removesuffix(" 00:00")
 
 
 def kg(value: float | None) -> str:
@@ -58,9 +37,12 @@ def label(text: str, limit: int = 60) -> str:
     return escape(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
-def embedded_json(value: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
+def script_json(value: Any) -> str:
+    """Return JSON that cannot end the script element it stands in; numpy arrays are lists."""
     import orjson
 
-    text: str = orjson.dumps(value).decode()
+    try:
+        text: str = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    except TypeError:  # text that no encoding takes: half a pair of surrogates
+        text = json.dumps(value, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

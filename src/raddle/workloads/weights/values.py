@@ -31,7 +31,6 @@ __all__ = [
     "Replay",
     "Revised",
     "Revision",
-    "accepted_stage",
     "person",
 ]
 
@@ -68,11 +67,6 @@ FIELDS: Final = (
     "consistency",
     "reliability",
 )
-
-
-def accepted_stage(stage: int) -> bool:
-    """Tell whether a stage means that the reading was used by the filter."""
-    return stage <= 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)

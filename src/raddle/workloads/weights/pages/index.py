@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from raddle.workloads.weights.pages.counts import INGEST_REASONS
-from raddle.workloads.weights.text import embedded_json
+from raddle.workloads.weights.text import script_json
 from raddle.workloads.weights.values import DAY, FIELDS
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ __all__ = [
     "index_page",
     "index_rows",
     "page_asset",
-    "script_json",
 ]
 
 #: what stands where in a row of the index. Days count from 1970, or from birth or start; `rejected` None: failed;
@@ -143,14 +141,6 @@ def index_page(
 def index_assets() -> dict[str, bytes]:
     """Return the files that index.html and population.html need beside them, page.css and plotly.min.js apart."""
     return {name: page_asset(name).encode() for name in ("index.css", "index.js", "population.js")}
-
-
-def script_json(value: Any) -> str:
-    """Return JSON for a script element, also of text that no encoding takes (half a pair of surrogates)."""
-    try:
-        return embedded_json(value)
-    except TypeError:  # orjson: str is not valid UTF-8
-        return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def count_text(number: int, noun: str) -> str:

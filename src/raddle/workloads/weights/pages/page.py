@@ -8,15 +8,14 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import orjson
 
 from raddle.workloads.weights.pages.explain import explain, times
 from raddle.workloads.weights.pages.figure import MOST_DRAWN, columns
 from raddle.workloads.weights.pages.kinds import CATEGORIES, SEVERITIES, categories, severities
-from raddle.workloads.weights.text import kg, signed
+from raddle.workloads.weights.text import kg, script_json, signed
 from raddle.workloads.weights.values import RESETS, STAGES
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def user_page(person: Person, links: Neighbours, *, mark: str) -> bytes:
         body = _template("chart.html").substitute(
             tiles=_tiles(person, severity),
             about=_about(person),
-            data=_script_json(columns(person, rejected, severity)),
+            data=script_json(columns(person, rejected, severity)),
             note=_thinned(person),
             rejections=_rejections(person, rejected, severity),
             revisions=_revisions(person),
@@ -94,12 +93,6 @@ def _template(name: str) -> Template:
 
 def _text(text: str) -> str:
     return escape(text.encode("utf-8", "replace").decode())
-
-
-def _script_json(value: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
-    made: bytes = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-    return made.decode().replace("<", "\\u003c")
 
 
 def _whole(user: str, links: Neighbours, mark: str, body: str) -> bytes:

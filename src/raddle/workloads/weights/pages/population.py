@@ -15,8 +15,9 @@ from raddle.workloads.weights.pages.counts import (
     merge_counts,
     no_counts,
 )
-from raddle.workloads.weights.pages.index import count_text, index_assets, page_asset, script_json
+from raddle.workloads.weights.pages.index import count_text, index_assets, page_asset
 from raddle.workloads.weights.pages.periods import periods, series
+from raddle.workloads.weights.text import script_json
 from raddle.workloads.weights.values import RESETS, STAGES
 
 if TYPE_CHECKING:

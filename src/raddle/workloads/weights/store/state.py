@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -22,24 +21,7 @@ if TYPE_CHECKING:
     from raddle.workloads.weights.store.history import History
     from raddle.workloads.weights.values import Revised
 
-__all__ = ["State", "known_files"]
-
-
-def known_files(path: Path) -> dict[str, int]:
-    """Return the files that a state knows, as `State.known_files` does, without opening it for writing.
-
-    Raises:
-        ConfigError: the file is something else
-    """
-    if not path.exists():
-        return {}
-    try:
-        with closing(database.connect(path, write=False)) as connection:
-            if not database.recognised(connection, path):
-                return {}
-            return {file.digest: file.number for file in _read_files(connection) if file.finished}
-    except sqlite3.Error as error:
-        raise database.unusable(path, error) from error
+__all__ = ["State"]
 
 
 @dataclass(frozen=True, slots=True)
