@@ -16,6 +16,7 @@ from raddle._engine.driver import Driver
 from raddle._engine.machine import Machine
 from raddle._engine.rules import Rules
 from raddle._engine.run import Run
+from raddle._engine.sorter import Sorter
 from raddle._engine.source import Intake, Source
 from raddle._events import RunStarted
 from raddle._policy.identity import function_name, function_version, given_id, item_ids
@@ -28,7 +29,7 @@ from raddle.progress._clock import RealClock
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 
     from raddle._choose import Chosen
     from raddle._engine.arun import AsyncRun
@@ -53,6 +54,8 @@ def run(
     on_interrupted: OnInterrupted = "run",
     ordered: bool = True,
     key: Callable[[Any], Any] | None = None,
+    permits: Mapping[str, int] | None = None,
+    permit: Callable[[Any], str | None] | None = None,
     id: Callable[[Any], str | bytes | int | os.PathLike[str]] | None = None,  # noqa: A002 - the field's word
     priority: Callable[[Any], Any] | None = None,
     window: int | None = None,
@@ -88,6 +91,10 @@ def run(
             runs them again on resume (at least once), "fail" gives them up (at most once)
         ordered: outcomes come in input order; False: as completed
         key: items of one key run one at a time, in input order
+        permits: most items of each class that are under way at once, such as `{"encode": 2}`; those of other classes
+            overtake the ones that wait
+        permit: with it, the class of an item, or None: only `workers` limits it. It may be slow: it is called in a
+            thread of its own (in the consumer's with `backend="serial"`), once for each item that will run
         id: what resume recognises an item by; default: a digest of its content. Two items of one id are an error.
         priority: of the items that wait, higher ones start first; anything that compares
         window: most items between source and consumer; default: some chunks, at least 1024
@@ -124,6 +131,8 @@ def arun(
     on_interrupted: OnInterrupted = "run",
     ordered: bool = True,
     key: Callable[[Any], Any] | None = None,
+    permits: Mapping[str, int] | None = None,
+    permit: Callable[[Any], str | None] | None = None,
     id: Callable[[Any], str | bytes | int | os.PathLike[str]] | None = None,  # noqa: A002 - the field's word
     priority: Callable[[Any], Any] | None = None,
     window: int | None = None,
@@ -181,12 +190,12 @@ def _begin(
     command: str = "",
 ) -> _Call:
     """Check the options, make the parts, and let the run begin. `o` has the options of `run`, by name."""
-    key, id_of, priority = o["key"], o["id"], o["priority"]
+    id_of = o["id"]
     _config.validate(**{name: o[name] for name in _CHECKED})
+    _config.validate_permits(o["permits"], o["permit"])
     if not callable(func):
         raise ConfigError(f"func={func!r}: must be callable with one item")
     total = len(items) if isinstance(items, Sized) else None
-    rate = Rate(o["rate"]) if isinstance(o["rate"], (int, float)) else o["rate"]
     # what merely knows its length may be lazy, and may be read once only
     if o["journal"] is not None and id_of is not None and isinstance(items, Collection):
         _refuse_duplicates(items, id_of)
@@ -211,20 +220,13 @@ def _begin(
         gauge = _gauge(o["memory"], place)
         if gauge is not None:
             undo.callback(gauge.close)
-        rules = _rules(func, o, chosen, rate=rate, total=total, store=store, guarded=gauge is not None)
+        rules = _rules(func, o, chosen, total=total, store=store, guarded=gauge is not None)
         if store is not None:
             header = _header(func, rules, total, unique_ids=id_of is not None, command=command)
             failed = o["resume"] == "failed"
             uid = store.begin(header, resume=bool(o["resume"]), put=place.inbox.put, retry_failed=failed)
             rules = replace(rules, run_id=uid)
-        intake = Intake(
-            _source(items, place.inbox, threaded=rules.backend != "serial", loop=loop),
-            key=key,
-            priority=priority,
-            cost=None if rate is None or rate.cost is None else rate.cost_of,
-            identify=None if store is None else item_ids if id_of is None else _identify(id_of),
-            known=None if store is None else store.known,
-        )
+        intake = _intake(items, o, rules, place.inbox, store=store, loop=loop)
         call = _start(rules, place, intake, store, gauge=gauge, progress=o["progress"], total=total)
         undo.pop_all()
     return call
@@ -235,7 +237,6 @@ def _rules(
     o: dict[str, Any],
     chosen: Chosen,
     *,
-    rate: Rate | None,
     total: int | None,
     store: Journal | None,
     guarded: bool,
@@ -258,17 +259,19 @@ def _rules(
         trial=chosen.trial,
         cpus=_host.cpus().value,
         note=chosen.note,
-        rate=rate,
+        rate=Rate(o["rate"]) if isinstance(o["rate"], (int, float)) else o["rate"],
         guarded=guarded,
         # All items of a chunk that was cut off count as interrupted: so, one by one.
         max_chunk=1 if at_most_once else able.max_chunk,
-        depth=1 if at_most_once else able.depth,
+        # What waits behind a busy worker holds a permit that a free one could use, and may wait for something long.
+        depth=1 if at_most_once or o["permits"] is not None else able.depth,
         prefetch_below=able.prefetch_below,
         timeout=o["timeout"],
         retry=_retry(o["retry"]),
         on_error=o["on_error"],
         ordered=o["ordered"],
         keyed=o["key"] is not None,
+        permits=None if o["permits"] is None else dict(o["permits"]),
         prioritized=o["priority"] is not None,
         window=o["window"],
         grace=o["grace"],
@@ -297,13 +300,37 @@ def _start(
     return _Call(driver, place.inbox, lambda: stats.snapshot(clock.now()), intake.source.threaded)
 
 
+def _intake(
+    items: Any,
+    o: dict[str, Any],
+    rules: Rules,
+    inbox: Inbox,
+    *,
+    store: Journal | None,
+    loop: asyncio.AbstractEventLoop | None,
+) -> Intake:
+    id_of, rate, permits = o["id"], rules.rate, rules.permits
+    # The consumer of an async run is the event loop, which must not wait for a source.
+    threaded = rules.backend != "serial" or loop is not None
+    return Intake(
+        _source(items, inbox, threaded=threaded, loop=loop),
+        key=o["key"],
+        priority=o["priority"],
+        cost=None if rate is None or rate.cost is None else rate.cost_of,
+        identify=None if store is None else item_ids if id_of is None else _identify(id_of),
+        known=None if store is None else store.known,
+        sorter=None
+        if permits is None
+        else Sorter(o["permit"], tuple(permits), inbox.put, give_up=rules.max_interruptions, threaded=threaded),
+    )
+
+
 def _source(items: Any, inbox: Inbox, *, threaded: bool, loop: asyncio.AbstractEventLoop | None) -> Any:
     if loop is not None and hasattr(items, "__aiter__"):
         from raddle._engine.asource import AsyncSource
 
         return AsyncSource(items, inbox.put, loop=loop)
-    # The consumer of an async run is the event loop, which must not wait for a source.
-    return Source(items, inbox.put, threaded=threaded or loop is not None)
+    return Source(items, inbox.put, threaded=threaded)
 
 
 def _gauge(memory: str | int | None, place: Backend) -> Gauge | None:
@@ -368,4 +395,4 @@ def _open_journal(journal: str | os.PathLike[str] | Journal | None) -> Journal |
 #: the options of `run` and what they are if not given
 _DEFAULTS: dict[str, Any] = dict(run.__kwdefaults__ or {})
 #: of these, the ones that `_config` knows how to check
-_CHECKED = sorted(_DEFAULTS.keys() - {"key", "id", "priority", "initializer"})
+_CHECKED = sorted(_DEFAULTS.keys() - {"key", "permits", "permit", "id", "priority", "initializer"})

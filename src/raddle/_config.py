@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,17 +19,18 @@ from raddle._policy.retry import Retry
 from raddle.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from raddle._model import OnError, OnInterrupted
 
-__all__ = ["BACKENDS", "PROGRESS", "RunConfig", "load", "validate"]
+__all__ = ["BACKENDS", "PROGRESS", "RunConfig", "load", "validate", "validate_permits"]
 
 BACKENDS = ("auto", "serial", "threads", "processes", "asyncio")
 PROGRESS = ("auto", "live", "line", "jsonl", "logging", "none")
 _ON_ERROR = ("skip", "fail")
 _ON_INTERRUPTED = ("run", "fail")
 _PREFIX = "RADDLE_"
+_EXAMPLE = "permits={'encode': 2}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,27 @@ def validate(**options: Any) -> None:
     resume = options.get("resume")
     if resume and "journal" in options and options["journal"] is None:
         raise ConfigError(f"resume={resume!r}: needs journal=, the file that remembers what is done")
+
+
+def validate_permits(permits: Any, permit: Any) -> None:
+    """Check what `run` takes as `permits` and `permit`.
+
+    Raises:
+        ConfigError: such as "permits={'encode': 0}: 'encode' must be a whole number, 1 or more"
+    """
+    if permits is None and permit is None:
+        return
+    if permits is None:
+        raise ConfigError(f"permit={permit!r}: needs permits=, how many of each class run at once: {_EXAMPLE}")
+    if not isinstance(permits, Mapping) or not permits:
+        raise ConfigError(f"permits={permits!r}: must name each class and how many of it run at once: {_EXAMPLE}")
+    for name, number in permits.items():
+        if not isinstance(name, str):
+            raise ConfigError(f"permits={permits!r}: class {name!r} must be a str: {_EXAMPLE}")
+        if complaint := _whole(1, "a whole number, 1 or more")(number):
+            raise ConfigError(f"permits={permits!r}: {name!r} {complaint}")
+    if not callable(permit):
+        raise ConfigError(f"permits={permits!r}, permit={permit!r}: permit= must be a function, item -> class or None")
 
 
 # ------------------------------------------------------------------------------------------------------- places

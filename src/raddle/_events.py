@@ -31,6 +31,8 @@ class Pulled(NamedTuple):
     interruptions: Mapping[int, int] = {}
     #: what each item takes of the second quantity of `rate=`
     costs: list[float] | None = None
+    #: the class that each item needs a permit of, or None; with `permits=`
+    classes: list[str | None] | None = None
 
 
 class SourceReady(NamedTuple):

@@ -22,7 +22,7 @@ from raddle.errors import ConfigError, ItemCancelled
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from raddle._attempt import Attempt
 
@@ -50,6 +50,7 @@ def run_process(
     input: str | bytes | None = None,  # noqa: A002 - as in subprocess.run
     check: bool = False,
     capture_output: bool = True,
+    on_output: Callable[[bytes], object] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     text: bool = False,
@@ -73,6 +74,9 @@ def run_process(
         input: what it reads on standard input
         check: raise if its exit code is not 0
         capture_output: keep what it writes; else it goes where this process writes
+        on_output: called with what it writes on standard output, as it comes: bytes, which may end in the middle of a
+            line or a character. It should be quick, as nothing is read and no limit looked at meanwhile; what it
+            raises ends the program and is raised here.
         cwd: directory it starts in
         env: its environment, instead of this one's
         text: output is str, not bytes; so it is with `encoding` or `errors`
@@ -90,7 +94,7 @@ def run_process(
     import signal
     import subprocess
 
-    _check(argv, timeout, stall_timeout, grace, capture_output=capture_output)
+    _check(argv, timeout, stall_timeout, grace, on_output, capture_output=capture_output)
     words = _Words(encoding, errors) if text or encoding or errors else None
     mine = _attempt()
     limit = min(float("inf") if timeout is None else timeout, mine.remaining() if mine else float("inf"))
@@ -101,7 +105,7 @@ def run_process(
     source = subprocess.DEVNULL if data is None else subprocess.PIPE
     with _Group(grace) as group:
         child = group.start(argv, stdin=source, stdout=pipe, stderr=pipe, cwd=cwd, env=env)
-        with contextlib.closing(_Talk(child, data or b"")) as talk:
+        with contextlib.closing(_Talk(child, data or b"", on_output)) as talk:
             reason = talk.until_exit(limit, stall_timeout, mine)
             patience = time.monotonic() + (grace if reason else _LINGER)
             if reason:
@@ -126,6 +130,7 @@ def _check(
     timeout: float | None,
     stall_timeout: float | None,
     grace: float,
+    on_output: Callable[[bytes], object] | None,
     *,
     capture_output: bool,
 ) -> None:
@@ -138,6 +143,10 @@ def _check(
         raise ConfigError(f"grace={grace}: give seconds from 0 on")
     if stall_timeout is not None and not capture_output:
         raise ConfigError(f"stall_timeout={stall_timeout} needs capture_output=True: else nobody sees what is written")
+    if on_output is not None and not callable(on_output):
+        raise ConfigError(f"on_output={on_output!r}: give a function that takes bytes")
+    if on_output is not None and not capture_output:
+        raise ConfigError(f"on_output={on_output!r} needs capture_output=True: else nobody sees what is written")
 
 
 def _attempt() -> Attempt | None:
@@ -229,11 +238,14 @@ class _Group:
 class _Talk:
     """What goes to the program and comes from it, and its end, in one wait."""
 
-    def __init__(self, child: subprocess.Popen[bytes], data: bytes) -> None:
+    def __init__(
+        self, child: subprocess.Popen[bytes], data: bytes, on_output: Callable[[bytes], object] | None
+    ) -> None:
         import selectors
 
         self._child = child
         self._data = memoryview(data)
+        self._on_output = on_output
         self._heard = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._parts: dict[IO[bytes], list[bytes]] = {s: [] for s in (child.stdout, child.stderr) if s is not None}
@@ -293,6 +305,8 @@ class _Talk:
         if part:
             self._parts[stream].append(part)
             self._heard = time.monotonic()
+            if self._on_output is not None and stream is self._child.stdout:
+                self._on_output(part)
         else:
             self._selector.unregister(stream)
             self._open.discard(stream)

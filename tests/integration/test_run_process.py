@@ -131,6 +131,8 @@ def test_what_is_not_there_cannot_be_started() -> None:
         (["true"], {"stall_timeout": -1}, r"stall_timeout=-1: give seconds above 0"),
         (["true"], {"grace": -1}, r"grace=-1: give seconds from 0 on"),
         (["true"], {"stall_timeout": 1, "capture_output": False}, r"stall_timeout=1 needs capture_output=True"),
+        (["true"], {"on_output": 1}, r"on_output=1: give a function that takes bytes"),
+        (["true"], {"on_output": print, "capture_output": False}, r"on_output=<.*> needs capture_output=True"),
         (["true"], {"input": "x"}, r"input=str needs text=True"),
     ],
 )
@@ -171,6 +173,46 @@ def test_silence_ends_it_and_sound_does_not() -> None:
         run_process(["sh", "-c", "for i in 1 2 3 4; do echo $i; sleep 0.2; done; sleep 300"], stall_timeout=0.6)
     assert caught.value.stdout == b"1\n2\n3\n4\n"
     assert "stall_timeout=0.6" in caught.value.__notes__[0]
+
+
+def test_output_is_heard_as_it_comes() -> None:
+    """The program goes on only after each word was heard."""
+    heard = bytearray()
+    reading, writing = os.pipe()
+
+    def hear(part: bytes) -> None:
+        heard.extend(part)
+        if part.endswith(b"\n"):
+            os.write(writing, b"on\n")
+
+    script = f"echo unheard >&2; for n in 1 2 3; do echo $n; read _ < /proc/{os.getpid()}/fd/{reading}; done; printf x"
+    try:
+        done = run_process(["sh", "-c", script], on_output=hear, timeout=PATIENCE)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert bytes(heard) == done.stdout == b"1\n2\n3\nx"
+    assert done.stderr == b"unheard\n"
+
+
+def test_what_on_output_raises_ends_the_program(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+
+    def refuse(part: bytes) -> None:
+        raise ValueError(part.decode())
+
+    with pytest.raises(ValueError, match="enough"):
+        run_process(
+            ["sh", "-c", 'sleep 300 & echo $$ $! > "$1"; echo enough; sleep 300', "sh", str(pids)], on_output=refuse
+        )
+    assert not any(alive(pid) for pid in pids_of(pids))
+
+
+def test_output_is_bytes_though_it_is_returned_as_text() -> None:
+    parts: list[bytes] = []
+    done = run_process(["printf", "a\\r\\nb"], text=True, on_output=parts.append)
+    assert b"".join(parts) == b"a\r\nb"
+    assert done.stdout == "a\nb"
 
 
 def test_what_outlives_the_program_neither_holds_us_up_nor_lives_on() -> None:

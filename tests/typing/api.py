@@ -42,6 +42,8 @@ def every_option(journal: Path) -> raddle.Summary:
         on_error="fail",
         ordered=False,
         key=lambda number: number % 2,
+        permits={"odd": 1},
+        permit=lambda number: "odd" if number % 2 else None,
         id=str,
         priority=lambda number: number,
         window=100,

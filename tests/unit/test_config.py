@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import raddle
 from raddle import ConfigError, Retry
 from raddle._config import RunConfig, load, validate
 
@@ -136,6 +137,34 @@ def test_bad_flag_is_named_as_it_was_typed(tmp_path: Path) -> None:
 def test_validate_refuses(options: dict[str, Any], message: str) -> None:
     with refused(message):
         validate(**options)
+
+
+def classify(item: Any) -> str | None:
+    return str(item)
+
+
+@pytest.mark.parametrize(
+    ("permits", "permit", "message"),
+    [
+        (None, classify, "needs permits=, how many of each class run at once: permits={'encode': 2}"),
+        ({"a": 1}, None, "permits={'a': 1}, permit=None: permit= must be a function, item -> class or None"),
+        ({"a": 1}, "a", "permit='a': permit= must be a function"),
+        ({}, classify, "permits={}: must name each class"),
+        ({}, None, "permits={}: must name each class"),
+        (["a"], classify, "permits=['a']: must name each class"),
+        (2, classify, "permits=2: must name each class and how many of it run at once: permits={'encode': 2}"),
+        ({"a": 0}, classify, "permits={'a': 0}: 'a' must be a whole number, 1 or more"),
+        ({"a": 2, "b": -1}, classify, "'b' must be a whole number, 1 or more"),
+        ({"a": True}, classify, "permits={'a': True}: 'a' must be a whole number"),
+        ({"a": 1.5}, classify, "permits={'a': 1.5}: 'a' must be a whole number"),
+        ({"a": "2"}, classify, "permits={'a': '2'}: 'a' must be a whole number"),
+        ({1: 2}, classify, "permits={1: 2}: class 1 must be a str"),
+        ({None: 2}, classify, "class None must be a str"),
+    ],
+)
+def test_permits_that_cannot_work_are_refused_before_anything_starts(permits: Any, permit: Any, message: str) -> None:
+    with refused(message):
+        raddle.run(str, [1], permits=permits, permit=permit)
 
 
 def test_validate_takes_what_python_callers_give() -> None:

@@ -73,8 +73,8 @@ class Interrupted(Intake):
 
     interruptions: dict[int, int]
 
-    def collect(self) -> list[events.Pulled | events.SourceEnded]:
-        heard = super().collect()
+    def collect(self, *, stopping: bool = False) -> list[events.Pulled | events.SourceEnded]:
+        heard = super().collect(stopping=stopping)
         first = 0
         for number, event in enumerate(heard):
             if isinstance(event, events.Pulled):

@@ -10,6 +10,7 @@ import pytest
 from raddle import _events as events
 from raddle._engine import commands
 from raddle._engine.machine import Machine
+from raddle._engine.pending import ClassQueue, PriorityQueue, Queue
 from raddle._policy.lanes import Lanes
 from raddle.testing.simulation import BrokenPromise, simulate
 
@@ -111,6 +112,57 @@ class RunsFinishedItemsAgain(Machine):
     _ON = {**Machine._ON, events.ChunkEnded: _on_chunk_ended}  # noqa: RUF012
 
 
+class ForgetsPermits(Machine):
+    """Counts none of them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._slots._permits = None
+
+
+class KeepsPermitsOfTheLost(Machine):
+    """Gives the permit of a worker that is gone never back."""
+
+    def _on_worker_lost(self, event: Any) -> None:
+        permits, self._slots._permits = self._slots._permits, None
+        super()._on_worker_lost(event)
+        self._slots._permits = permits
+
+    _ON = {**Machine._ON, events.WorkerLost: _on_worker_lost}  # noqa: RUF012
+
+
+class LooksAtTheFirstOnly(ClassQueue):
+    """Lets nothing overtake an item that waits for its permit."""
+
+    def _first(self) -> Queue | PriorityQueue | None:
+        waiting = [queue for queue in (self._plain, *self._queues.values()) if queue.count]
+        first = min(waiting, key=lambda queue: queue.rank, default=None)
+        return first if first is super()._first() else None
+
+
+class LetsNothingOvertake(Machine):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        waiting = self._waiting
+        if waiting.permits is not None:
+            waiting._classed = waiting._ready = LooksAtTheFirstOnly(waiting.permits, waiting._queue)
+
+
+class TakesTheLast(Queue):
+    """Last in, first out."""
+
+    def add(self, lot: Lot) -> None:
+        self.put_back(lot)
+
+
+class StartsTheLatestOfAClass(Machine):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        waiting = self._waiting
+        if waiting.permits is not None and not self.rules.prioritized:
+            waiting._classed = waiting._ready = ClassQueue(waiting.permits, TakesTheLast)
+
+
 class OverfillsWorkers(Machine):
     def _dispatch(self) -> None:
         while self._waiting.ready:
@@ -131,6 +183,10 @@ class OverfillsWorkers(Machine):
         (DeliversBeforeTheCommit, "nothing is delivered before it is recorded"),
         (LosesWhatIsGivenBack, "totals add up|every admitted item|the run goes on"),
         (RunsFinishedItemsAgain, "never runs again|nothing runs after its outcome|never runs twice"),
+        (ForgetsPermits, "never more of a class under way than its permits"),
+        (KeepsPermitsOfTheLost, "what has a permit and a worker starts|the run goes on"),
+        (LetsNothingOvertake, "what has a permit and a worker starts"),
+        (StartsTheLatestOfAClass, "items of a class start in input order"),
         (OverfillsWorkers, "no worker holds more than its depth|being killed"),
     ],
 )

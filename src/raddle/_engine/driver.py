@@ -184,7 +184,7 @@ class Driver:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, SourceReady):
-            for heard in self._intake.collect():
+            for heard in self._intake.collect(stopping=self.machine.stopping):
                 self._do_all(self.machine.handle(heard, self._clock.now()))
         else:
             self._do_all(self.machine.handle(event, self._clock.now()))
@@ -230,7 +230,7 @@ class Driver:
     def _finish(self, summary: Summary, error: BaseException | None) -> None:
         self.finished = True
         # Each of these even if one before fails; the journal last: its lock may only go when no worker is left.
-        closing: list[Callable[[], object]] = [self._backend.close, self._intake.source.close]
+        closing: list[Callable[[], object]] = [self._backend.close, self._intake.close]
         if self._gauge is not None:
             closing.append(self._gauge.close)
         if self._journal is not None:

@@ -5,10 +5,11 @@
                                      └──────────────┘ unstarted: given back
 
 What always holds, and is checked after every step of a simulation (`raddle.testing.simulate`):
-one outcome per admitted item; nothing starts after a stop; one item per key at a time, in input order; no worker
-holds more than its depth; never more between source and consumer than the window; a retry waits its backoff; a
-deadline frees its slot; nothing starts while a gate is closed, a rate used up or memory short; what was killed for
-memory runs alone; with a journal, nothing starts before its lease and nothing is delivered before its record.
+one outcome per admitted item; nothing starts after a stop; one item per key at a time, in input order; never more of
+a class under way than its permits; no worker holds more than its depth; never more between source and consumer than
+the window; a retry waits its backoff; a deadline frees its slot; nothing starts while a gate is closed, a rate used
+up or memory short; what was killed for memory runs alone; with a journal, nothing starts before its lease and nothing
+is delivered before its record.
 
 The module is longer than the house's 300 lines because these rules share one state. What could be cut off is in
 `waiting` (what is not with a worker), `slots` (what is), `limiter` (how much may start), `ledger` (the way out),
@@ -24,7 +25,7 @@ from raddle import errors
 from raddle._engine.commands import Command, Emit, Finish, Pull, Start, Stop
 from raddle._engine.ledger import Ledger
 from raddle._engine.limiter import Limiter
-from raddle._engine.outcomes import of_ended, of_waiting
+from raddle._engine.outcomes import of_ended, of_lost, of_waiting
 from raddle._engine.pending import Lot
 from raddle._engine.slots import Slots
 from raddle._engine.waiting import Waiting
@@ -62,7 +63,7 @@ class Machine:
         self._chunks = ChunkSize(largest=1, prefetch_below=rules.prefetch_below)
         self._fit_chunks()
         self._waiting = Waiting(rules)
-        self._slots = Slots(rules.workers, rules.depth)
+        self._slots = Slots(rules.workers, rules.depth, self._waiting.permits)
         #: workers told to kill, until their WorkerLost: what for, as (chunk, offset) of one item, or None for all
         self._killing: dict[int, tuple[int, int] | None] = {}
         #: rejections, by position, of items without an outcome
@@ -109,6 +110,11 @@ class Machine:
         times = [self._tick_at, self._grace_end, self._waiting.next_retry, self._limiter.wake_at]
         return min((time for time in times if time is not None), default=None)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing more will start."""
+        return self._stopping
+
     def wants_memory(self, now: float) -> bool:
         """Whether a `Ticked` should say what memory is like."""
         return self._limiter.wants_memory(now)
@@ -148,7 +154,7 @@ class Machine:
         self._waiting.note(event, positions)
         # A journal that knows every item is skimmed in growing steps: there is nothing to measure by then.
         self._skim = min(2 * self._skim, _WINDOW) if len(event.resumed) == count else 1
-        if event.resumed or event.interruptions or self.rules.keyed:
+        if event.resumed or event.interruptions or self.rules.keyed or event.classes:
             self._admit_each(event, positions)
         else:
             self._waiting.add(Lot(positions, event.items, event.ids))
@@ -251,18 +257,8 @@ class Machine:
             self._waiting.put_alone(lot)
             return
         seconds = max(0.0, self._now - event.started)
-        if asked and (meant is None or (starved and self._stopping)):
-            error = error_of(errors.ItemCancelled, f"still running {self.rules.grace:g} s after the run was stopped")
-            status = Status.CANCELLED
-        elif starved:
-            status = Status.CRASHED
-            error = error_of(errors.OutOfMemory, f"killed twice, the second time while it ran alone: {starved}")
-        elif asked:
-            status = Status.TIMED_OUT
-            error = error_of(errors.ItemTimedOut, f"timeout={self.rules.timeout:g} s passed; {event.reason}")
-        else:
-            status = Status.CRASHED
-            error = error_of(errors.WorkerCrashed, event.reason)
+        stopped = asked and (meant is None or (bool(starved) and self._stopping))
+        status, error = of_lost(self.rules, event.reason, asked=asked, starved=starved, stopped=stopped)
         outcome = of_waiting(lot, status, error, self._waiting.keys)[0]._replace(
             attempts=chunk.attempt, started=event.started, seconds=seconds, worker=self._name(event.worker)
         )
@@ -285,7 +281,8 @@ class Machine:
         if count:
             self._futile = 0
             self._attempts += count
-            self._chunks.observe(count, ended.clock[-1] - ended.clock[0])
+            if not self._waiting.needs_permit(chunk):  # items of a class say nothing of those that share chunks
+                self._chunks.observe(count, ended.clock[-1] - ended.clock[0])
         rejected = self._rejected
         if ended.errors:
             outcomes, stored, retried = self._sort_out(chunk, ended, outcomes, stored)

@@ -7,11 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from raddle._model import Outcome
+    from raddle._policy.permits import Permits
 
-__all__ = ["Lot", "PriorityQueue", "Queue", "Reorder"]
+__all__ = ["ClassQueue", "Lot", "PriorityQueue", "Queue", "Reorder"]
 
 
 class Lot(NamedTuple):
@@ -72,6 +73,11 @@ class Queue:
         """Position of the item that is taken next."""
         return self._lots[0].positions[0] if self._lots else None
 
+    @property
+    def rank(self) -> int:
+        """What says which of two queues goes first: the lower one. There must be an item."""
+        return self._lots[0].positions[0]
+
     def put_back(self, lot: Lot) -> None:
         """Put in front of all others: it is older than what waits."""
         self._lots.appendleft(lot)
@@ -130,6 +136,11 @@ class PriorityQueue:
         """Position of the item that is taken next."""
         return self._heap[0][1] if self._heap else None
 
+    @property
+    def rank(self) -> tuple[_Reversed, int]:
+        """What says which of two queues goes first: the lower one. There must be an item."""
+        return self._heap[0][:2]
+
     def add(self, lot: Lot) -> None:
         """Put each item in the place that its priority gives it."""
         while lot.items:
@@ -155,6 +166,68 @@ class PriorityQueue:
         lots = [entry[2] for entry in sorted(self._heap, key=lambda entry: entry[1])]
         self._heap.clear()
         return lots
+
+
+class ClassQueue:
+    """A queue for each class, and one for items without. Gives out only what there is a permit for.
+
+    Of these, what comes first among all queues. Items of a class travel one by one: behind another one in its chunk
+    an item would wait though a permit and a worker are free.
+
+    Args:
+        permits: that there are, and the classes of items; looked at when an item comes in or back
+        make: returns an empty queue
+    """
+
+    def __init__(self, permits: Permits, make: Callable[[], Queue | PriorityQueue]) -> None:
+        self._permits = permits
+        self._plain = make()
+        self._queues = {name: make() for name in permits.free}
+
+    @property
+    def count(self) -> int:
+        """Items that wait."""
+        return self._plain.count + sum(queue.count for queue in self._queues.values())
+
+    @property
+    def startable(self) -> int:
+        """Items that wait for nothing but a worker."""
+        free = self._permits.free
+        return self._plain.count + sum(min(queue.count, free[name]) for name, queue in self._queues.items())
+
+    @property
+    def head(self) -> int | None:
+        """Position of the item that is taken next."""
+        queue = self._first()
+        return None if queue is None else queue.head
+
+    def add(self, lot: Lot) -> None:
+        """Append items, all of one class, behind the others of theirs."""
+        self._of(lot).add(lot)
+
+    def put_back(self, lot: Lot) -> None:
+        """Put items, all of one class, in front of the others of theirs."""
+        self._of(lot).put_back(lot)
+
+    def take(self, most: int) -> Lot | None:
+        """Remove up to `most` items that may share a chunk; None if none may start now."""
+        queue = self._first()
+        return None if queue is None else queue.take(most if queue is self._plain else 1)
+
+    def drain(self) -> list[Lot]:
+        """Remove all."""
+        lots = [lot for queue in (self._plain, *self._queues.values()) for lot in queue.drain()]
+        return sorted(lots, key=lambda lot: lot.positions[0])
+
+    def _of(self, lot: Lot) -> Queue | PriorityQueue:
+        name = self._permits.classes.get(lot.positions[0])
+        return self._plain if name is None else self._queues[name]
+
+    def _first(self) -> Queue | PriorityQueue | None:
+        queues = [queue for name, queue in self._queues.items() if self._permits.free[name]]
+        return min(
+            (queue for queue in (self._plain, *queues) if queue.count), key=lambda queue: queue.rank, default=None
+        )
 
 
 class _Reversed:

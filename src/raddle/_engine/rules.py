@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from raddle._policy.retry import NO_RETRY, Retry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from raddle._model import OnError
     from raddle._policy.rate import Rate
 
@@ -48,6 +50,8 @@ class Rules:
     on_error: OnError = "skip"
     ordered: bool = True
     keyed: bool = False
+    #: most chunks of each class with workers at once
+    permits: Mapping[str, int] | None = None
     prioritized: bool = False
     #: most items between source and consumer; None: enough for the chunks in use
     window: int | None = None

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from raddle._model import Chunk
+    from raddle._policy.permits import Permits
 
 __all__ = ["Slots"]
 
@@ -21,10 +22,12 @@ class Slots:
     changes; they are dropped when they come up. No worker is in a heap twice.
     """
 
-    def __init__(self, count: int, depth: int) -> None:
+    def __init__(self, count: int, depth: int, permits: Permits | None = None) -> None:
         self.held: list[deque[Chunk]] = [deque() for _ in range(count)]
         #: chunks held by all workers together, and workers that hold at least one
         self.chunks = self.busy = 0
+        # Taken and given back here, where every chunk comes by on whatever way it leaves its worker.
+        self._permits = permits
         self._closed: set[int] = set()
         self._heaps: list[list[int]] = [list(range(count)), *([] for _ in range(depth - 1))]
         self._listed: list[set[int]] = [set(heap) for heap in self._heaps]
@@ -50,6 +53,8 @@ class Slots:
         if not held:
             self.busy += 1
         held.append(chunk)
+        if self._permits is not None:
+            self._permits.take(chunk.number, chunk.positions[0])
         self._list(worker)
 
     def find(self, worker: int, number: int) -> Chunk | None:
@@ -66,6 +71,8 @@ class Slots:
         self.chunks -= 1
         if not held:
             self.busy -= 1
+        if self._permits is not None:
+            self._permits.give_back(chunk.number)
         self._list(worker)
 
     def clear(self) -> list[Chunk]:
@@ -75,6 +82,9 @@ class Slots:
             held.clear()
             self._list(worker)
         self.chunks = self.busy = 0
+        if self._permits is not None:
+            for chunk in chunks:
+                self._permits.give_back(chunk.number)
         return chunks
 
     def close(self, worker: int) -> None:

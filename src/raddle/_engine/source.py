@@ -19,6 +19,7 @@ from raddle._events import Event, Pulled, SourceEnded, SourceReady
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from raddle._engine.sorter import Sorter
     from raddle._ports import Known
 
 __all__ = ["Intake", "Source"]
@@ -141,7 +142,7 @@ class Source:
 
 
 class Intake:
-    """Gives each item its key, priority and id, and asks the journal what it knows of it."""
+    """Gives each item its key, priority, id and class, and asks the journal what it knows of it."""
 
     def __init__(
         self,
@@ -152,6 +153,7 @@ class Intake:
         cost: Callable[[Any], float] | None = None,
         identify: Callable[[Sequence[Any]], list[bytes]] | None = None,
         known: Callable[[Sequence[bytes]], Mapping[int, Known]] | None = None,
+        sorter: Sorter | None = None,
     ) -> None:
         self.source = source
         self._key = key
@@ -159,10 +161,11 @@ class Intake:
         self._cost = cost
         self._identify = identify
         self._known = known
+        self._sorter = sorter
         self._measure: Any = None
 
-    def collect(self) -> list[Pulled | SourceEnded]:
-        """Return what the machine is to hear."""
+    def collect(self, *, stopping: bool = False) -> list[Pulled | SourceEnded]:
+        """Return what the machine is to hear; `stopping`: nothing of what it has not heard will run."""
         items, ended = self.source.collect()
         heard: list[Pulled | SourceEnded] = []
         if items:
@@ -172,7 +175,21 @@ class Intake:
                 ended = SourceEnded(error)
         if ended is not None:
             heard.append(ended)
-        return heard
+        if self._sorter is None:
+            return heard
+        if stopping:
+            self._sorter.idle = True
+        for each in heard:
+            self._sorter.put(each)
+        return self._sorter.collect()
+
+    def close(self) -> None:
+        """Read no more, ask no more."""
+        try:
+            self.source.close()
+        finally:
+            if self._sorter is not None:
+                self._sorter.close()
 
     def _pulled(self, items: list[Any]) -> Pulled:
         key, priority, cost, identify = self._key, self._priority, self._cost, self._identify

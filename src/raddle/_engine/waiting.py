@@ -6,36 +6,45 @@ import heapq
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from raddle._engine.pending import Lot, PriorityQueue, Queue
+from raddle._engine.pending import ClassQueue, Lot, PriorityQueue, Queue
 from raddle._policy.lanes import Lanes
+from raddle._policy.permits import Permits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from raddle._engine.rules import Rules
     from raddle._events import Pulled
-    from raddle._model import Outcome
+    from raddle._model import Chunk, Outcome
 
 __all__ = ["Waiting"]
 
 
 class Waiting:
-    """Knows keys and priorities by position, for as long as an item has no outcome."""
+    """Knows keys, priorities and classes by position, for as long as an item has no outcome."""
 
     def __init__(self, rules: Rules) -> None:
         self.keys: dict[int, Any] | None = {} if rules.keyed else None
         self._priorities: dict[int, Any] | None = {} if rules.prioritized else None
         self._lanes = Lanes()
-        self._ready: Queue | PriorityQueue = Queue() if self._priorities is None else PriorityQueue(self._priorities)
+        self.permits = None if rules.permits is None else Permits(rules.permits)
+        self._classed = None if self.permits is None else ClassQueue(self.permits, self._queue)
+        self._ready = self._classed or self._queue()
         self._retries: list[tuple[float, int, Lot]] = []
         self._alone: deque[Lot] = deque()
         #: by position, of the second quantity that a rate limits; None without one
         self.costs: dict[int, float] | None = {} if rules.rate is not None and rules.rate.cost is not None else None
 
+        # What is known by position and goes when an item has its outcome; `keys` goes by the lanes.
+        classes = None if self.permits is None else self.permits.classes
+        self._notes: list[dict[int, Any]] = [
+            notes for notes in (self._priorities, self.costs, classes) if notes is not None
+        ]
+
     @property
     def ready(self) -> int:
         """How many items could start now."""
-        return self._ready.count
+        return self._ready.count if self._classed is None else self._classed.startable
 
     @property
     def nothing(self) -> bool:
@@ -65,13 +74,19 @@ class Waiting:
         return sum(self.costs[position] for position in lot.positions) if self.costs else 0.0
 
     def note(self, event: Pulled, positions: range) -> None:
-        """Remember keys and priorities of what was pulled."""
+        """Remember keys, priorities and classes of what was pulled."""
         if self.keys is not None:
             self.keys.update(zip(positions, event.keys or (), strict=True))
         if self._priorities is not None:
             self._priorities.update(zip(positions, event.priorities or (), strict=True))
         if self.costs is not None:
             self.costs.update(zip(positions, event.costs or (), strict=True))
+        if self.permits is not None:
+            self.permits.note(positions, event.classes or ())
+
+    def needs_permit(self, chunk: Chunk) -> bool:
+        """Whether the items of a chunk are of a class; they have no outcome yet."""
+        return self.permits is not None and chunk.positions[0] in self.permits.classes
 
     def add(self, lot: Lot) -> None:
         """Let new items wait; with keys, one at a time."""
@@ -81,6 +96,9 @@ class Waiting:
     def put_back(self, lot: Lot) -> None:
         """Let items wait that were taken and not run. They keep their lane."""
         self._ready.put_back(lot)
+
+    def _queue(self) -> Queue | PriorityQueue:
+        return Queue() if self._priorities is None else PriorityQueue(self._priorities)
 
     def _admit(self, lot: Lot) -> None:
         if lot.alone:
@@ -111,12 +129,9 @@ class Waiting:
 
     def forget(self, outcomes: Sequence[Outcome]) -> None:
         """Take note that items have their outcome: the next of their lane may go on."""
-        if self._priorities is not None:
+        for notes in self._notes:
             for outcome in outcomes:
-                self._priorities.pop(outcome.position, None)
-        if self.costs is not None:
-            for outcome in outcomes:
-                self.costs.pop(outcome.position, None)
+                notes.pop(outcome.position, None)
         if self.keys is not None:
             for outcome in outcomes:
                 if outcome.position in self.keys:
@@ -126,10 +141,8 @@ class Waiting:
 
     def pass_by(self, position: int) -> Any:
         """Return the key of an item that will not use its lane, and forget it."""
-        if self._priorities is not None:
-            self._priorities.pop(position, None)
-        if self.costs is not None:
-            self.costs.pop(position, None)
+        for notes in self._notes:
+            notes.pop(position, None)
         return None if self.keys is None else self.keys.pop(position)
 
     def drain(self) -> Iterator[tuple[Lot, bool]]:

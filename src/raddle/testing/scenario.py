@@ -53,6 +53,8 @@ def draw(rng: random.Random) -> Scenario:
     workers = rng.randint(1, 4)
     guarded = chance() < 0.2
     trial = rng.randrange(workers) if chance() < 0.3 else 0
+    classes = ("light", "heavy")[: rng.randint(1, 2)]
+    permits = {name: rng.randint(1, 3) for name in classes} if chance() < 0.25 else None
     rules = Rules(
         workers=workers,
         limit=(rng.randint(1, workers), 1, workers) if chance() < 0.2 else None,
@@ -68,6 +70,7 @@ def draw(rng: random.Random) -> Scenario:
         on_error=rng.choice(["skip", "skip", "skip", "fail"]),
         ordered=chance() < 0.6,
         keyed=keyed,
+        permits=permits,
         prioritized=chance() < 0.2,
         window=rng.choice([None, None, 1, 2, 7, 30]),
         grace=rng.choice([0.0, 0.2, 5.0]),

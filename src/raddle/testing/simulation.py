@@ -20,6 +20,7 @@ from raddle._engine import commands
 from raddle._engine.machine import Machine
 from raddle._model import Chunk, ErrorInfo, Outcome, Running, Status, Summary, qualified_name
 from raddle.errors import BackendError, JournalError, Rejected
+from raddle.testing.permit_judge import PermitJudge
 from raddle.testing.scenario import draw
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class World:
         self.recorded: set[int] = set()
         self._commits: deque[commands.Commit] = deque()
         self._discarding = False
+        self.permits = PermitJudge(self)
 
     # ---------------------------------------------------------------------------------------------- the history
 
@@ -182,6 +184,7 @@ class World:
                     self._let_source(command.items)
                 case commands.Start():
                     self.open.add(command.chunk.number)
+                    self.permits.opened(command.chunk.number, command.worker, command.chunk.positions)
                     self._start(command.worker, command.chunk)
                 case commands.Stop():
                     self._stop(command.worker, command.how)
@@ -195,6 +198,7 @@ class World:
                     self.check(self.finished is None, "a run ends once")
                     self.finished = command.summary
         self._judge_step()
+        self.permits.step()
 
     def check(self, holds: bool, promise: str) -> None:  # noqa: FBT001 - an assertion
         """Raise BrokenPromise unless it holds."""
@@ -250,6 +254,7 @@ class World:
                     resumed,
                     interruptions,
                     [float(position % 7) for position in positions] if self._costly else None,
+                    self.permits.draw(rng, positions),
                 )
             )
         if count == left and self.let and not self.source_ended:
@@ -288,6 +293,7 @@ class World:
             return
         position = chunk.positions[offset]
         self._judge_begin(position, chunk)
+        self.permits.begins(position)
         self.running[position] = number
         worker.started = self.now
         rng, scenario = self.rng, self.scenario
@@ -425,8 +431,11 @@ class World:
     # --------------------------------------------------------------------------------- the journal, the consumer
 
     def _commit(self, command: commands.Commit) -> None:
-        if command.record.lease is not None:
-            self.open.add(command.record.lease.chunk)
+        lease = command.record.lease
+        if lease is not None:
+            self.open.add(lease.chunk)
+            self.permits.opened(lease.chunk, int(lease.worker.partition("-")[2]), list(map(int, lease.ids)))
+        self.permits.decided([outcome.position for outcome, _ in command.record.outcomes])
         self.open.difference_update(command.record.ended)
         self._commits.append(command)
         if len(self._commits) == 1:
