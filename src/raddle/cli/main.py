@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from raddle.cli import _exit
 from raddle.errors import MissingExtra, RaddleError
@@ -21,16 +22,20 @@ __all__ = ["app", "main", "workload_command", "workloads"]
 _OWN = {
     "map": "Run a function over the items of a file, a folder or standard input.",
     "exec": "Run a program over the lines of a file, of standard input, or over the words after ':::'.",
-    "runs": "Look into a journal: list, show, failures, export; start a run again.",
+    "runs": "Look into a journal: list, show, watch, compare, failures, export; start a run again.",
     "doctor": "Show what this machine grants, versions, and what is installed.",
     "demo": "Generate a sample, run the weights workload on it, and say where the page is.",
 }
 #: what ships with raddle; others are listed with the package that brings them
 _SHIPPED = {
+    "classify": "Label a catalogue, by text or by picture: offline, or against any OpenAI-compatible endpoint.",
     "encrypt": "Seal files so that they come back bit for bit; sketch pictures as Fourier drawings.",
+    "media": "Bring video files to what a policy says, and never lose a stream.",
     "weights": "Filter the weight histories of many users, and draw a page for each.",
 }
 _GROUP = "raddle.workloads"
+#: set by the shell's completion function: what is printed then is what it offers
+_COMPLETING = "_RADDLE_COMPLETE"
 
 
 class Commands(TyperGroup):
@@ -57,6 +62,25 @@ class Commands(TyperGroup):
             with formatter.section("Workloads"):
                 formatter.write_dl([(name, _SHIPPED.get(name) or f"from {found[name].value}") for name in others])
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Offer the names of the commands, once more without imports."""
+        found = workloads()
+        texts = {name: _OWN.get(name) or _SHIPPED.get(name) or found[name].value for name in self.list_commands(ctx)}
+        commands = {name: TyperCommand(name, help=text) for name, text in texts.items()}
+        return TyperGroup(name=self.name, commands=commands, params=self.params).shell_complete(ctx, incomplete)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; end as any program in a pipe does when nobody reads its output any more."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                if sys.stdout is not None and not sys.stdout.closed:
+                    sys.stdout.flush()
+        except BrokenPipeError:
+            _write_nowhere()
+            raise SystemExit(_exit.CLOSED) from None
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command, or name the nearest right one."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
@@ -70,7 +94,6 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -106,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else _exit.USAGE if end.code else _exit.OK
     except RaddleError as error:
+        if _COMPLETING in os.environ:
+            return _exit.OK  # a message would land in the middle of what is being typed
         if with_traceback:
             raise
         print(f"raddle: {error}", file=sys.stderr)  # noqa: T201 - this is the command line
@@ -118,6 +143,13 @@ def workloads() -> dict[str, EntryPoint]:
     from importlib.metadata import entry_points
 
     return {entry.name: entry for entry in entry_points(group=_GROUP)}
+
+
+def _write_nowhere() -> None:
+    """Let what is still buffered go nowhere, or Python would complain once more when it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _own(name: str) -> Any:

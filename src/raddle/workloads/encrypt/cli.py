@@ -53,6 +53,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     help="Seal any files as age v1, open them again bit for bit; sketch pictures as Fourier drawings.",
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -27,6 +27,7 @@ _NOT_ALL_OK, _USAGE = 1, 2
 
 app = typer.Typer(
     help="Weight histories of many users: filtered in parallel, a page for each.",
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

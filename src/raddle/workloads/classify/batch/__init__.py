@@ -1,0 +1,1 @@
+"""Catalogues from files, their labels into files."""
