@@ -38,8 +38,10 @@ tests: $(READY)  ## the tests, on the Python of .venv alone
 	RADDLE_HISTORIES=20000 $(BIN)/python -m $(ENGINE)
 	$(BIN)/python -m $(WORKLOADS)
 
-docs: $(READY)  ## check the pages in docs/: every name and option is there, examples run, links hold
-	$(BIN)/python -m pytest tests/test_docs.py
+docs: $(READY)  ## build/site from docs/, warnings are errors; every name and option is there, examples run, links hold
+	$(SYNC) --inexact --group docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	RADDLE_SITE=$(CURDIR)/build/site $(BIN)/python -m pytest tests/test_docs.py
 
 bench: $(READY)  ## one table per question, beside the standard library and other libraries; some 20 minutes
 	$(SYNC) --inexact --group bench

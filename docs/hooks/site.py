@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - MkDocs loads this file by its path
 """What MkDocs is told beyond mkdocs.yml: the navigation, pages that are generated, and links that leave docs/."""
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> st
 
 def navigation(index: str) -> list[Any]:
     """Return MkDocs' nav: a section for each heading of the index page, a page for each link of a list below it."""
-    nav: list[Any] = [{"raddle": "README.md"}]
+    nav: list[Any] = [{"All pages": "README.md"}]
     into = nav
     for line in index.splitlines():
         heading = re.match(r"(##+) (.*)", line)
@@ -116,7 +117,7 @@ def policies_page() -> str:
 
 
 def helps() -> Iterator[tuple[str, str]]:
-    """Yield each command's path, such as "raddle runs list", and its help, as on a terminal 100 columns wide."""
+    """Yield each command's path, such as "raddle runs list", and its help, as on a terminal 80 columns wide."""
     import typer
 
     from raddle.cli.main import app
@@ -125,7 +126,7 @@ def helps() -> Iterator[tuple[str, str]]:
 
 
 def _helps(command: Any, path: str) -> Iterator[tuple[str, str]]:
-    context = command.make_context(path, ["--help"], resilient_parsing=True, terminal_width=100)
+    context = command.make_context(path, ["--help"], resilient_parsing=True, terminal_width=80)
     yield path, command.get_help(context)
     if hasattr(command, "list_commands"):
         for name in command.list_commands(context):

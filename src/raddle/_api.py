@@ -294,6 +294,10 @@ def _start(
     clock = RealClock()
     stats = Stats()
     observers: list[Observer] = [_timed(stats, clock), *observer_for(progress, clock=clock)]
+    watch = getattr(store, "watch", None)  # no journal needs it: it is for people who look in from outside
+    if watch is not None:
+        observer, gauge = watch(gauge, note=rules.note)
+        observers.append(observer)
     machine = Machine(rules, chance=random.random)
     driver = Driver(machine, place, intake, clock=clock, journal=store, gauge=gauge, observers=observers)
     driver.begin(RunStarted(rules.name, rules.backend, machine.summary.workers, total))

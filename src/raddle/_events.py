@@ -230,6 +230,8 @@ class LimitChanged(NamedTuple):
 
     limit: int
     reason: str
+    #: the backend, if it has been chosen just now
+    backend: str = ""
 
 
 class RunStopping(NamedTuple):

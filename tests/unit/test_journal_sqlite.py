@@ -331,7 +331,7 @@ def test_a_newer_version(path: Path) -> None:
     conn = sqlite3.connect(path)
     conn.execute("PRAGMA user_version = 99")
     conn.close()
-    message = r"newer raddle \(version 99, this one knows 2\): upgrade raddle"
+    message = r"newer raddle \(version 99, this one knows 3\): upgrade raddle"
     assert re.search(message, str(begin_error(path)))
     with pytest.raises(JournalError, match=message):
         History(path).runs()
@@ -391,7 +391,7 @@ def test_the_file_is_set_up_as_promised(path: Path) -> None:
                           "AND name NOT LIKE 'sqlite%'").fetchone()[0]  # fmt: skip
     conn.close()
     journal.close(None)
-    assert found == {"application_id": struct.unpack(">I", b"radl")[0], "user_version": 2, "journal_mode": "wal"}
+    assert found == {"application_id": struct.unpack(">I", b"radl")[0], "user_version": 3, "journal_mode": "wal"}
     assert strict == 1
 
 

@@ -157,9 +157,12 @@ class Limiter:
         workers = self.workers
         if workers == self._told:
             return None
-        reason = self._reason() if self._told else self.decision
+        changed = LimitChanged(workers, self._reason()) if self._told else self._chose(workers)
         self._told = workers
-        return LimitChanged(workers, reason)
+        return changed
+
+    def _chose(self, workers: int) -> LimitChanged:
+        return LimitChanged(workers, self.decision, self.backend)
 
     @property
     def decision(self) -> str:

@@ -13,7 +13,7 @@ from raddle.errors import ConfigError
 if TYPE_CHECKING:
     from raddle.journal.history import RunRow
 
-__all__ = ["again", "arguments_of"]
+__all__ = ["again", "arguments_of", "command_of"]
 
 _COMMANDS = ("map", "exec")
 
@@ -44,13 +44,21 @@ def arguments_of(argv: list[str], name: str, journal: Path) -> list[str]:
     return [*argv[:place], "--journal", str(journal), "--name", name, "--retry-failed", *argv[place:]]
 
 
-def _stored(run: RunRow, journal: Path) -> dict[str, Any]:
+def command_of(run: RunRow) -> dict[str, Any] | None:
+    """Return the command line that started a run: "argv", "cwd", maybe "stdin" and "total"; None if there is none."""
     try:
-        stored = json.loads(getattr(run, "command", "") or "{}")
+        stored = json.loads(run.command or "{}")
         if stored["argv"][0] and isinstance(stored["cwd"], str) and set(_COMMANDS) & set(stored["argv"]):
             return dict(stored)
     except (ValueError, KeyError, IndexError, TypeError):
         pass  # of a run that was not started by these commands
+    return None
+
+
+def _stored(run: RunRow, journal: Path) -> dict[str, Any]:
+    stored = command_of(run)
+    if stored is not None:
+        return stored
     here = f"journal={str(journal)!r}, name={run.name!r}"
     raise ConfigError(
         f"RUN={run.name}: was not started by raddle map or raddle exec; in Python: "

@@ -92,6 +92,8 @@ def _write(stream: IO[bytes], records: Iterable[dict[str, Any]], kind: str, *, v
         if writer.closed:
             break
     writer.close()
+    if writer.closed and stream is sys.stdout.buffer:
+        raise BrokenPipeError  # the command ends as any program in a pipe does
     return count
 
 

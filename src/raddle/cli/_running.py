@@ -68,11 +68,17 @@ def follow(run: Run, grace: float, take: Callable[[Outcome], bool], close: Calla
     return asked
 
 
-def command_line(arguments: object, *, from_stdin: bool) -> str:
-    """Return what `raddle runs retry` needs to start the command again, as JSON; "" if it is not known."""
+def command_line(arguments: object, *, from_stdin: bool, total: int | None = None) -> str:
+    """Return what `raddle runs retry` needs to start the command again, as JSON; "" if it is not known.
+
+    Args:
+        arguments: of the program
+        from_stdin: whether its items came from standard input
+        total: number of items counted beforehand, for who watches the run: it itself sees a source without a length
+    """
     if not isinstance(arguments, list):
         return ""
-    return json.dumps({"argv": arguments, "cwd": str(Path.cwd()), "stdin": from_stdin})
+    return json.dumps({"argv": arguments, "cwd": str(Path.cwd()), "stdin": from_stdin, "total": total})
 
 
 def observers(progress: str, total: int | None, *, scrolling: bool) -> list[Observer]:

@@ -118,9 +118,10 @@ def exec_(  # noqa: PLR0917 - Typer makes flags of them
     })  # fmt: skip
     command, mark, given = split(words or [])
     stdin = (mark != ":::" and "-" in (*(files or []), *given)) or (mark is None and not files)
+    items = open_arguments(mark, given, files or [], null=null)
     wanted = _Wanted(
         parse(command, shell=shell),
-        open_arguments(mark, given, files or [], null=null),
+        items,
         config,
         key=key,
         identity=identity,
@@ -129,7 +130,7 @@ def exec_(  # noqa: PLR0917 - Typer makes flags of them
         output=output,
         values=not no_values,
         metrics=metrics_to,
-        started_as=command_line(context.find_root().obj, from_stdin=stdin),
+        started_as=command_line(context.find_root().obj, from_stdin=stdin, total=items.total),
     )
     raise typer.Exit(_print(wanted) if dry_run else _execute(wanted))
 

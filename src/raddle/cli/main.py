@@ -23,6 +23,7 @@ _OWN = {
     "map": "Run a function over the items of a file, a folder or standard input.",
     "exec": "Run a program over the lines of a file, of standard input, or over the words after ':::'.",
     "runs": "Look into a journal: list, show, watch, compare, failures, export; start a run again.",
+    "ui": "Show the runs of journals in a web browser, live while they go on.",
     "doctor": "Show what this machine grants, versions, and what is installed.",
     "demo": "Generate a sample, run the weights workload on it, and say where the page is.",
 }
@@ -66,8 +67,10 @@ class Commands(TyperGroup):
         """Offer the names of the commands, once more without imports."""
         found = workloads()
         texts = {name: _OWN.get(name) or _SHIPPED.get(name) or found[name].value for name in self.list_commands(ctx)}
-        commands = {name: TyperCommand(name, help=text) for name, text in texts.items()}
-        return TyperGroup(name=self.name, commands=commands, params=self.params).shell_complete(ctx, incomplete)
+        commands = [TyperCommand(name, help=text) for name, text in texts.items()]
+        alike = TyperGroup(name=self.name, commands=commands, params=self.params)
+        # With a context of its own: click asks the context's command for the others, which would import them all.
+        return alike.shell_complete(typer.Context(alike, info_name=ctx.info_name), incomplete)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; end as any program in a pipe does when nobody reads its output any more."""
@@ -83,7 +86,8 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command, or name the nearest right one."""
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+        wrong = args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-")
+        if wrong and not ctx.resilient_parsing:  # a shell that completes wants no messages
             import difflib
 
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)

@@ -125,7 +125,7 @@ def map_(  # noqa: PLR0917 - Typer makes flags of them
         key=_field(key),
         identity=_field(identity),
         progress=[*_observers(config.progress, items.total), *metrics(metrics_to, items.total)],
-        command=command_line(context.find_root().obj, from_stdin=source == "-"),
+        command=command_line(context.find_root().obj, from_stdin=source == "-", total=items.total),
     )
     raise typer.Exit(_finish(run, items, config, unreadable, values=not no_values))
 

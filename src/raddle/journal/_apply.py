@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from raddle._ports import Lease
     from raddle.journal._session import Job, Options, Session
+    from raddle.journal._stretches import Bounds
 
 __all__ = ["Positions", "apply", "same_id_twice"]
 
@@ -72,7 +73,7 @@ class Positions:
         self._slabs[number] = _FULL if slab.find(0) < 0 else slab
 
 
-def apply(conn: sqlite3.Connection, session: Session, options: Options, jobs: list[Job]) -> int:
+def apply(conn: sqlite3.Connection, session: Session, options: Options, jobs: list[Job], bounds: Bounds) -> int:
     """Write records, within the transaction that is open; leases first, so that those just ended go again.
 
     Returns:
@@ -87,7 +88,7 @@ def apply(conn: sqlite3.Connection, session: Session, options: Options, jobs: li
         if record.lease is not None:
             leases.append(_lease_row(session, record.lease))
         if record.outcomes:
-            outcomes += _add_outcomes(conn, session, options, job)
+            outcomes += _add_outcomes(conn, session, options, job, bounds)
         if record.retried:
             retried += [_attempt_row(session, outcome) for outcome in record.retried]
         if record.ended:
@@ -95,26 +96,28 @@ def apply(conn: sqlite3.Connection, session: Session, options: Options, jobs: li
     for name, rows in (("add_lease", leases), ("add_attempt", retried), ("end_lease", ended)):
         if rows:
             conn.executemany(_sql.query(name), rows)
+    bounds.write(conn)
     return outcomes
 
 
 # ------------------------------------------------------------------------------------------------------- outcomes
 
 
-def _add_outcomes(conn: sqlite3.Connection, session: Session, options: Options, job: Job) -> int:
+def _add_outcomes(conn: sqlite3.Connection, session: Session, options: Options, job: Job, bounds: Bounds) -> int:
     outcomes, stored = _final(job.record.outcomes)
     if not outcomes:
         return 0
     if _all_plain(outcomes, stored, options.inline_bytes):
-        _insert_plain(conn, session, outcomes, stored)
+        _insert_plain(conn, session, outcomes, stored, bounds)
     else:
-        _insert_mixed(conn, session, options, list(zip(outcomes, stored, strict=True)))
+        _insert_mixed(conn, session, options, list(zip(outcomes, stored, strict=True)), bounds)
     if session.unique_ids:
         _add_given_ids(conn, session, job)
     if job.replaces:
         # After the new rows, so that numbers only ever grow.
         numbers = [(number,) for number in job.replaces.values()]
         conn.executemany(_sql.query("keep_as_attempt"), numbers)
+        conn.executemany(_sql.query("note_gone"), numbers)
         conn.executemany(_sql.query("delete_outcome"), numbers)
     return len(outcomes)
 
@@ -142,32 +145,42 @@ def _all_plain(outcomes: list[Outcome], stored: list[bytes], inline_bytes: int) 
 
 
 def _insert_mixed(
-    conn: sqlite3.Connection, session: Session, options: Options, pairs: list[tuple[Outcome, bytes]]
+    conn: sqlite3.Connection,
+    session: Session,
+    options: Options,
+    pairs: list[tuple[Outcome, bytes]],
+    bounds: Bounds,
 ) -> None:
     alike: dict[tuple[Any, ...], list[tuple[Outcome, bytes]]] = {}
-    special = []
+    special: list[tuple[Outcome, bytes]] = []
     # Rows of equal ids are told apart by their order, so that these go one by one.
     any_order = len({outcome.id for outcome, _ in pairs} - {None}) == len(pairs)
     for outcome, stored in pairs:
         if any_order and outcome.status is Status.OK and len(stored) <= options.inline_bytes:
             alike.setdefault((outcome.attempts, outcome.worker), []).append((outcome, stored))
         else:
-            special.append(_outcome_row(session, options, outcome, stored))
+            special.append((outcome, stored))
     for same in alike.values():
-        _insert_plain(conn, session, list(map(_outcome_of, same)), list(map(_stored_of, same)))
-    conn.executemany(_sql.query("add_outcome"), special)
+        _insert_plain(conn, session, list(map(_outcome_of, same)), list(map(_stored_of, same)), bounds)
+    conn.executemany(_sql.query("add_outcome"), [_outcome_row(session, options, *pair) for pair in special])
+    rows = [outcome for outcome, _ in special]
+    not_ok = [outcome.status is not Status.OK for outcome in rows]
+    bounds.add(list(map(_position, rows)), list(map(_started, rows)), list(map(_seconds, rows)), not_ok)
 
 
-def _insert_plain(conn: sqlite3.Connection, session: Session, outcomes: list[Outcome], stored: list[bytes]) -> None:
+def _insert_plain(
+    conn: sqlite3.Connection, session: Session, outcomes: list[Outcome], stored: list[bytes], bounds: Bounds
+) -> None:
     ids: list[bytes] = list(map(_id, outcomes))
     positions, keys = list(map(_position, outcomes)), list(map(_key, outcomes))
+    starts, seconds = list(map(_started, outcomes)), list(map(_seconds, outcomes))
     rows = zip(
         ids,
         positions,
         _rows.labels(list(map(_item, outcomes))),
         keys if keys.count(None) == len(keys) else map(_rows.label_of_key, keys),
-        map(add, map(_started, outcomes), repeat(session.wall_offset)),
-        map(_seconds, outcomes),
+        map(add, starts, repeat(session.wall_offset)),
+        seconds,
         _rows.seals(ids, positions, stored),
         stored,
         strict=False,
@@ -179,6 +192,7 @@ def _insert_plain(conn: sqlite3.Connection, session: Session, outcomes: list[Out
         while left >= size:
             conn.execute(_sql.query("add_ok", size), (*same, *marks[start : start + 8 * size]))
             left, start = left - size, start + 8 * size
+    bounds.add(positions, starts, seconds)
 
 
 def _add_given_ids(conn: sqlite3.Connection, session: Session, job: Job) -> None:

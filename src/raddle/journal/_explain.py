@@ -11,7 +11,7 @@ from raddle.errors import JournalDamaged, JournalError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["BUSY_SECONDS", "damaged", "explain", "primary_code"]
+__all__ = ["BUSY_SECONDS", "absent", "damaged", "explain", "primary_code"]
 
 BUSY_SECONDS = 10.0
 # A code that Python 3.11 has no name for in `sqlite3`.
@@ -28,12 +28,17 @@ def damaged(path: Path, found: str) -> JournalDamaged:
     )
 
 
+def absent(path: Path) -> JournalError:
+    """Say that there is no journal."""
+    return JournalError(f"journal={path} does not exist: check the path, or start a run with it first")
+
+
 def primary_code(error: sqlite3.Error) -> int:
     """Return the code without what extends it; 0 if the error is not SQLite's own."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def explain(path: Path, error: BaseException) -> JournalError:
+def explain(path: Path, error: BaseException, patience: float = BUSY_SECONDS) -> JournalError:
     """Turn what SQLite raised into an error that says what is wrong and what to do."""
     if isinstance(error, JournalError):
         return error
@@ -50,7 +55,7 @@ def explain(path: Path, error: BaseException) -> JournalError:
     elif code & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
         text = "it cannot be opened or written: check the permissions of the file and of its folder"
     elif code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        text = f"another program held its lock for {BUSY_SECONDS:.0f} s: end that program (sqlite3? a backup?)"
+        text = f"another program held its lock for {patience:g} s: end that program (sqlite3? a backup?)"
     elif code & 0xFF == sqlite3.SQLITE_TOOBIG:
         text = "a value is larger than a row can hold: return a file name instead of the data"
     else:

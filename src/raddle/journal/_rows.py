@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from raddle._model import ErrorInfo
 
 __all__ = [
+    "count",
     "error_columns",
     "label_of_key",
     "labels",
@@ -107,6 +108,11 @@ def error_columns(error: ErrorInfo | None) -> tuple[str | None, str | None, str 
 def pack(ids: Sequence[bytes]) -> bytes:
     """Put ids into one BLOB: their number, their lengths, their bytes."""
     return struct.pack(f"<{len(ids) + 1}I", len(ids), *map(len, ids)) + b"".join(ids)
+
+
+def count(blob: bytes) -> int:
+    """Return how many ids `pack` put into what begins with these bytes."""
+    return int.from_bytes(blob[:4], "little")
 
 
 def unpack(blob: bytes) -> list[bytes]:

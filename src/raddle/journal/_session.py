@@ -17,16 +17,18 @@ from raddle.errors import JournalError
 from raddle.journal import _explain, _rows, _sql
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from raddle._model import Summary
     from raddle._ports import Record, RunHeader
+    from raddle.journal._happenings import Happened
 
 __all__ = [
     "Job",
     "Options",
     "Session",
+    "add_happenings",
     "end_session",
     "refuse_other_function",
     "start_session",
@@ -175,9 +177,22 @@ def _find_or_add_run(conn: sqlite3.Connection, header: RunHeader, now: float, *,
 # -------------------------------------------------------------------------------------------------- a session ends
 
 
-def end_session(conn: sqlite3.Connection, session: Session, summary: Summary | None) -> None:
+def add_happenings(conn: sqlite3.Connection, session: Session, happened: Sequence[Happened]) -> None:
+    """Write what befell the run, within the transaction that is open."""
+    if happened:
+        rows = [
+            (session.run_id, session.id, one.at + session.wall_offset, one.kind, one.number, one.text)
+            for one in happened
+        ]
+        conn.executemany(_sql.query("add_happening"), rows)
+
+
+def end_session(
+    conn: sqlite3.Connection, session: Session, summary: Summary | None, happened: Sequence[Happened] = ()
+) -> None:
     now = time.time()
     with transaction(conn):
+        add_happenings(conn, session, happened)
         if summary is None:
             # Its leases stay open, and count as interruptions when the run is continued.
             conn.execute(_sql.query("end_run"), ("interrupted", now, None, session.run_id))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from raddle.errors import JournalDamaged, JournalError
-from raddle.journal._explain import BUSY_SECONDS, damaged, explain, primary_code
+from raddle.journal._explain import BUSY_SECONDS, absent, damaged, explain, primary_code
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ __all__ = [
     "APPLICATION_ID",
     "CHECKPOINT_PAGES",
     "SYNCHRONOUS",
+    "WITH_HISTORY",
     "connect_reader",
     "connect_writer",
     "inspect",
@@ -30,6 +31,10 @@ __all__ = [
 #: "radl", for file(1) and against databases of other programs
 APPLICATION_ID = 0x7261646C
 SYNCHRONOUS = ("EXTRA", "FULL", "NORMAL", "OFF")
+
+#: the first schema with happenings and stretches; without them a journal can be read, if it is as new as the second
+WITH_HISTORY = 3
+_OLDEST_READABLE = 2
 
 _OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 _WAL_LIMIT = 64 << 20
@@ -138,25 +143,29 @@ def connect_writer(path: Path, *, synchronous: str, checkpoint_pages: int = CHEC
     return conn
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
+def connect_reader(path: Path, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open a connection that can only read. Use it for short transactions, so that checkpoints get their turn.
+
+    `patience` is seconds to wait for another program that keeps everybody out.
 
     Raises:
         JournalDamaged: it is not a journal, or it is broken
         JournalError: it is not there, or cannot be read
     """
     if not path.is_file():
-        raise JournalError(f"journal={path} does not exist: check the path, or start a run with it first")
+        raise absent(path)
     try:
-        conn = _open_reader(path, "mode=ro")
+        conn = _open_reader(path, "mode=ro", patience)
     except sqlite3.OperationalError as error:
         # A WAL database in a folder where SQLite may not make its -shm file. With nothing in the -wal file there
         # is no writer and nothing to recover, so that the database file alone is the truth.
+        if not path.exists():
+            raise absent(path) from error  # it went a moment ago
         if not _cannot_make_shm(error) or _size(path, "-wal"):
-            raise explain(path, error) from error
+            raise explain(path, error, patience) from error
         conn = _reader_of_still_file(path)
     except sqlite3.Error as error:
-        raise explain(path, error) from error
+        raise explain(path, error, patience) from error
     return conn
 
 
@@ -167,13 +176,13 @@ def _reader_of_still_file(path: Path) -> sqlite3.Connection:
         raise explain(path, error) from error
 
 
-def _open_reader(path: Path, options: str) -> sqlite3.Connection:
-    conn = _open(path, options)
+def _open_reader(path: Path, options: str, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
+    conn = _open(path, options, patience)
     try:
         found = _check_identity(conn, path)
         if found == 0:
             raise JournalError(f"journal={path} holds no run yet: start one with it first")
-        if found < schema_version():
+        if found < _OLDEST_READABLE:
             raise JournalError(
                 f"journal={path} was written by an older raddle: the next run with it brings it up to date"
             )
@@ -183,10 +192,10 @@ def _open_reader(path: Path, options: str) -> sqlite3.Connection:
     return conn
 
 
-def _open(path: Path, options: str) -> sqlite3.Connection:
+def _open(path: Path, options: str, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
     # The caller keeps it to one thread at a time; SQLite itself is built for more.
     conn = sqlite3.connect(
-        _uri(path, options), uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        _uri(path, options), uri=True, timeout=patience, isolation_level=None, check_same_thread=False
     )
     try:
         for pragma in ("query_only=ON", f"cache_size=-{_CACHE_KIB}", "cell_size_check=ON", "trusted_schema=OFF"):

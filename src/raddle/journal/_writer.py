@@ -14,7 +14,17 @@ from raddle._events import Event, Recorded, RunFailed
 from raddle.errors import ConfigError, JournalError
 from raddle.journal import _explain, _sql
 from raddle.journal._apply import Positions, apply
-from raddle.journal._session import Job, Options, Session, end_session, start_session, transaction
+from raddle.journal._happenings import Happenings
+from raddle.journal._session import (
+    Job,
+    Options,
+    Session,
+    add_happenings,
+    end_session,
+    start_session,
+    transaction,
+)
+from raddle.journal._stretches import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,11 +32,14 @@ if TYPE_CHECKING:
 
     from raddle._model import Summary
     from raddle._ports import RunHeader
+    from raddle.journal._happenings import Happened
     from raddle.journal._lock import Witness
 
 __all__ = ["Stop", "Writer"]
 
 _GROUP_BYTES = 16 << 20
+# Seconds that a happening waits for a group commit to go with, before it gets one of its own.
+_PATIENCE = 1.0
 # With less a power cut may take what was acknowledged, and the witness must not promise more than the disk.
 _DURABLE = ("EXTRA", "FULL")
 
@@ -45,7 +58,9 @@ class Writer(threading.Thread):
         self, options: Options, header: RunHeader, *, resume: bool, put: Callable[[Event], None], witness: Witness
     ) -> None:
         super().__init__(name="raddle-journal", daemon=True)
-        self.queue: queue.SimpleQueue[Job | Stop] = queue.SimpleQueue()
+        #: None: there are happenings to write
+        self.queue: queue.SimpleQueue[Job | Stop | None] = queue.SimpleQueue()
+        self.happenings = Happenings(self._wake)
         self._options = options
         self._header = header
         self._resume = resume
@@ -81,48 +96,84 @@ class Writer(threading.Thread):
             return
         self._begun.put(session)
         try:
-            self._serve(conn, session)
+            self._serve(conn, session, Bounds(session.wall_offset, session.highest))
         finally:
             # Closing may try one more checkpoint; what is committed is safe in the log without it.
             with suppress(sqlite3.Error):
                 conn.close()
 
-    def _serve(self, conn: sqlite3.Connection, session: Session) -> None:
+    def _serve(self, conn: sqlite3.Connection, session: Session, bounds: Bounds) -> None:
         failed = False
-        while not isinstance(job := self.queue.get(), Stop):
+        due: float | None = None
+        while not isinstance(job := self._get(due), Stop):
             if failed:
                 continue  # nothing after a failure is committed
+            if job is None:
+                due = self._commit_happenings(conn, session, due)
+                continue
+            due = None
             try:
-                self._commit_group(conn, session, job)
+                self._commit_group(conn, session, job, bounds)
             except Exception as error:  # noqa: BLE001 - a thread's end: whatever it is, the run must hear of it
                 failed = True
                 self._put(RunFailed(_as_public(self._options.path, error)))
         if failed:
             return
         try:
-            end_session(conn, session, job.summary)
+            end_session(conn, session, job.summary, self.happenings.take())
         except sqlite3.Error as error:
             self._put(RunFailed(_explain.explain(self._options.path, error)))
 
-    def _commit_group(self, conn: sqlite3.Connection, session: Session, first: Job) -> None:
+    def _wake(self) -> None:
+        self.queue.put(None)
+
+    def _get(self, due: float | None) -> Job | Stop | None:
+        """Wait for what comes next: None if it is a wake, or if it is time for what was woken for."""
+        if due is None:
+            return self.queue.get()
+        try:
+            return self.queue.get(timeout=max(0.0, due - time.monotonic()))
+        except queue.Empty:
+            return None
+
+    def _commit_happenings(self, conn: sqlite3.Connection, session: Session, due: float | None) -> float | None:
+        """Commit happenings for which there was no group commit to go with; return when to do that, if not yet."""
+        now = time.monotonic()
+        if due is None:
+            return now + _PATIENCE
+        if now < due:
+            return due
+        # They are for people. If the disk fails, the next outcome will tell, and a run without one loses nothing.
+        with suppress(sqlite3.Error), transaction(conn):
+            add_happenings(conn, session, self.happenings.take())
+        return None
+
+    def _commit_group(self, conn: sqlite3.Connection, session: Session, first: Job, bounds: Bounds) -> None:
         """Commit the first job and all that is queued behind it, up to the limits of a group.
 
         A lone record never waits for company: while it is being synced to disk, the next ones pile up by themselves.
         """
         done: list[Job] = []
         added = 0
+        happened: list[Happened] = []
         try:
             with transaction(conn):
                 for jobs in self._batches(first):
                     done += jobs
                     for job in jobs:
                         self._positions.add(job.record.outcomes)
-                    added += apply(conn, session, self._options, jobs)
+                    added += apply(conn, session, self._options, jobs, bounds)
+                happened = self.happenings.take()
+                add_happenings(conn, session, happened)
         except (sqlite3.IntegrityError, ConfigError):
             # Rolled back as one; what came before the guilty record is innocent.
+            self.happenings.put_back(happened)
+            if happened:
+                self._wake()
             for job in done:
+                bounds.forget(self._highest)
                 with transaction(conn):
-                    added = apply(conn, session, self._options, [job])
+                    added = apply(conn, session, self._options, [job], bounds)
                 self._bear_witness(session, self._highest + added)
                 self._put(Recorded(job.record.ticket))
             return
@@ -151,10 +202,12 @@ class Writer(threading.Thread):
                 rows, size = rows + more_rows, size + more_size
 
     def _next(self) -> Job | None:
-        try:
-            job = self.queue.get_nowait()
-        except queue.Empty:
-            return None
+        job = None
+        while job is None:  # a wake: this group takes what it was for
+            try:
+                job = self.queue.get_nowait()
+            except queue.Empty:
+                return None
         if isinstance(job, Stop):
             self.queue.put(job)  # close() puts it last, so that it is alone in the queue
             return None

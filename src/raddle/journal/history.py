@@ -6,120 +6,65 @@ import json
 import os
 import socket
 import sqlite3
+import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raddle._model import Status
-from raddle.errors import JournalError
-from raddle.journal import _explain, _rows, _sql
+from raddle.errors import ConfigError
+from raddle.journal import _charts, _explain, _paging, _rows, _sql
+from raddle.journal._views import (
+    Bucket,
+    FailureGroup,
+    Happening,
+    Lease,
+    Mark,
+    Order,
+    OutcomePage,
+    OutcomeRow,
+    RunRow,
+    Span,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FailureGroup", "History", "OutcomeRow", "RunRow"]
+__all__ = [
+    "Bucket",
+    "FailureGroup",
+    "Happening",
+    "History",
+    "Lease",
+    "Mark",
+    "Order",
+    "OutcomePage",
+    "OutcomeRow",
+    "RunRow",
+    "Span",
+]
 
 _PAGE = 1000
 _BIGGEST = (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """A run. Times are seconds since 1970."""
-
-    id: int
-    #: 32 hex digits, the same wherever the run is named
-    uid: str
-    name: str
-    #: "module:qualname"
-    function: str
-    version: str
-    python: str
-    total: int | None
-    backend: str
-    workers: int
-    created: float
-    ended: float | None
-    #: "running", "ended" (source read to its end), "stopped" (as asked), "interrupted" (nobody said how it ended)
-    state: str
-    #: JSON of {"argv": [...], "cwd": "..."} if a command line started it; "" if none did
-    command: str
-    #: totals of the last session, with the names of `raddle.Summary`; None if it did not say
-    summary: dict[str, Any] | None
-    sessions: int
-    #: process and host of the last session
-    pid: int
-    host: str
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeRow:
-    """How an item ended. `id` is its place in the order of recording."""
-
-    id: int
-    run_id: int
-    item_id: bytes
-    position: int
-    #: short text of the item
-    label: str
-    key: str | None
-    status: Status
-    attempts: int
-    #: seconds since 1970
-    started: float
-    seconds: float
-    worker: str
-    error_type: str | None
-    error_message: str | None
-    traceback: str | None
-    #: length of the pickled value
-    value_size: int
-    _path: Path = field(repr=False, compare=False)
-
-    def load(self) -> Any:
-        """Return the value, read and unpickled now; None if the item did not end ok.
-
-        Raises:
-            JournalError: it cannot be read
-            Exception: whatever unpickling raises, such as AttributeError when its class has moved
-        """
-        if self.status is not Status.OK:
-            return None
-        with closing(_sql.connect_reader(self._path)) as conn:
-            row = conn.execute(_sql.query("value_of"), (self.id,)).fetchone()
-        if row is None:
-            raise JournalError(f"journal={self._path}: row {self.id} is gone: its item was run again")
-        item_id, position, seal, value, file, size = row
-        if seal is not None and seal != next(_rows.seals([item_id], [position], [value or b""])):
-            raise _explain.damaged(self._path, f"row {self.id} of outcome is not what was written")
-        return _rows.load_value(self._path, value, file, size)
-
-
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
-    """Items that ended in the same way."""
-
-    status: Status
-    #: qualified class name; "" if there was no exception
-    error_type: str
-    count: int
-    #: the item recorded first, and what was said of it
-    example_position: int
-    example_label: str
-    example_message: str
-
-
 class History:
     """The runs in a journal. Every call opens its own connection, and holds none while you look at the answer.
 
+    A journal that an older raddle wrote is read as it is, if it is not too old: without happenings, and more slowly.
+
+    Args:
+        path: the file
+        patience: seconds that a call waits for another program that keeps everybody out of the file
+
     Raises (each call):
-        JournalError: the journal is not there, or cannot be read
+        JournalError: the journal is not there, is kept locked, was written by a newer raddle, or cannot be read
         JournalDamaged: it is not a journal, or it is broken
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, patience: float = _explain.BUSY_SECONDS) -> None:
         self.path = Path(path).resolve()
+        self._patience = patience
 
     def runs(self) -> list[RunRow]:
         """Return all runs, the oldest first."""
@@ -165,7 +110,7 @@ class History:
     def counts(self, run_id: int) -> dict[Status, int]:
         """Return how many items ended in which way."""
         with self._reading() as conn:
-            total = conn.execute(_sql.query("count_all"), (*_bounds(conn, run_id), run_id)).fetchone()["total"]
+            total = _total(conn, run_id)
             rows = conn.execute(_sql.query("count_not_ok"), (run_id,)).fetchall()
         found = {Status(row["status"]): row["count"] for row in rows}
         ok = total - sum(found.values())
@@ -181,7 +126,115 @@ class History:
         """Return what went wrong, grouped by status and error type, the most frequent first."""
         with self._reading() as conn:
             rows = conn.execute(_sql.query("failures"), (run_id,)).fetchall()
-        return [FailureGroup(**_pick(row, "first", status=Status(row["status"]))) for row in rows]
+        return [FailureGroup(**_pick(row, status=Status(row["status"]))) for row in rows]
+
+    def page(
+        self,
+        run_id: int,
+        *,
+        status: Status | str | None = None,
+        error_type: str | None = None,
+        search: str = "",
+        order: Order = "recorded",
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> OutcomePage:
+        """Return some outcomes, and how to get the next ones. The work of a call is bounded.
+
+        Args:
+            run_id: `RunRow.id`
+            status: only these
+            error_type: only those with an exception of that class, as in `OutcomeRow.error_type`
+            search: only those with this text in label, key, error type or message, capital letters or not. `rows` may
+                then be few, or none, before the last page.
+            order: "recorded" (the order of recording), "newest" (the other way round), "slowest" (by `seconds`) or
+                "position" (the order of the input)
+            cursor: `OutcomePage.cursor` of the page before, with the same other arguments; None: the first page
+            limit: rows on a page at most
+
+        Raises:
+            ConfigError: an option is out of range, or the cursor is none
+            ValueError: there is no such status
+        """
+        what = _paging.wanted(
+            order=order, status=status, error_type=error_type, search=search, cursor=cursor, limit=limit
+        )
+        with self._reading() as conn:
+            numbers, after = _paging.find(conn, run_id, what)
+            rows = _these(conn, numbers)
+        return OutcomePage([_outcome_row(row, self.path) for row in rows], after)
+
+    def slowest(self, run_id: int, *, limit: int = 20) -> list[OutcomeRow]:
+        """Return the items whose last attempt took longest, the slowest first."""
+        return self.page(run_id, order="slowest", limit=limit).rows
+
+    def throughput(self, run_id: int, *, buckets: int = 120) -> list[Bucket]:
+        """Return how many items ended when: equal spans from the run's creation until its end, or now.
+
+        What a later session ran again may count where it first ended, too. Of a run of more than some 60,000 items, the
+        line between two buckets is drawn to about a thousand items.
+
+        Raises:
+            ConfigError: `buckets` is out of range
+        """
+        with self._reading() as conn:
+            rows = conn.execute(_sql.query("runs"), (1, None, None, run_id)).fetchall()
+            return _charts.throughput(conn, _run_row(rows[0]), buckets=buckets, now=time.time()) if rows else []
+
+    def spans(
+        self, run_id: int, *, since: float | None = None, until: float | None = None, limit: int = 2000
+    ) -> list[Span]:
+        """Return what ran where and when, the earliest start first; the latest ones if there are more than `limit`.
+
+        Args:
+            run_id: `RunRow.id`
+            since: only attempts that had not ended before, seconds since 1970
+            until: only attempts that had started by then
+            limit: so many at most
+
+        Raises:
+            ConfigError: `limit` is out of range
+        """
+        with self._reading() as conn:
+            rows = conn.execute(_sql.query("runs"), (1, None, None, run_id)).fetchall()
+            return _charts.spans(conn, _run_row(rows[0]), since=since, until=until, limit=limit) if rows else []
+
+    def under_way(self, run_id: int) -> list[Lease]:
+        """Return what the workers have now, by worker; nothing of a run that is not running."""
+        with self._reading() as conn:
+            runs = conn.execute(_sql.query("runs"), (1, None, None, run_id)).fetchall()
+            if not runs or _run_row(runs[0]).state != "running":
+                return []
+            rows = conn.execute(_sql.query("under_way"), (run_id,)).fetchall()
+        return [Lease(worker, started, _rows.count(ids), attempt) for worker, started, ids, attempt in rows]
+
+    def happenings(self, run_id: int, *, after: int = 0, limit: int = 1000) -> list[Happening]:
+        """Return what the run decided and what befell it, those with a greater id than `after`, the oldest first.
+
+        A journal that no run has opened since it was written by an older raddle has none.
+
+        Raises:
+            ConfigError: `limit` is out of range
+        """
+        if limit < 1:
+            raise ConfigError(f"limit={limit} is too small: give 1 or more")
+        with self._reading() as conn:
+            if not _has_history(conn):
+                return []
+            rows = conn.execute(_sql.query("happenings"), (run_id, after, limit)).fetchall()
+        return [Happening(*row) for row in rows]
+
+    def mark(self) -> Mark:
+        """Return what differs from the last mark when anything has changed since."""
+        with self._reading() as conn:
+            file = self.path.stat()
+            outcome, attempt, session, lease = conn.execute(_sql.query("highest_numbers")).fetchone()
+            happening = conn.execute(_sql.query("highest_happening")).fetchone()[0] if _has_history(conn) else 0
+            states = [tuple(row) for row in conn.execute(_sql.query("states"))]
+            dead = [not _alive(*row) for row in conn.execute(_sql.query("said_to_run"))]
+        return Mark(
+            (file.st_dev, file.st_ino), outcome, attempt, happening, session, lease, (*states, ("dead", sum(dead)))
+        )
 
     def _runs(self, text: str | None, number: int | None) -> list[RunRow]:
         with self._reading() as conn:
@@ -190,13 +243,17 @@ class History:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with closing(_sql.connect_reader(self.path)) as conn:
+        with closing(_sql.connect_reader(self.path, self._patience)) as conn:
             conn.row_factory = sqlite3.Row
             try:
                 conn.execute("BEGIN")  # several statements of one call see one state
                 yield conn
             except sqlite3.Error as error:
-                raise _explain.explain(self.path, error) from error
+                raise _explain.explain(self.path, error, self._patience) from error
+            except OverflowError as error:
+                raise ConfigError("a number has more than 64 bits: give one that the journal has given") from error
+            except FileNotFoundError as error:
+                raise _explain.absent(self.path) from error
 
 
 def _pick(row: sqlite3.Row, *without: str, **instead: Any) -> dict[str, Any]:
@@ -208,6 +265,30 @@ def _bounds(conn: sqlite3.Connection, run_id: int) -> tuple[int, int]:
     """Return between which numbers the outcomes of a run are; other runs may have some there too."""
     first, last = conn.execute(_sql.query("bounds"), (run_id,)).fetchone()
     return (1, 0) if first is None else (first, last)
+
+
+def _has_history(conn: sqlite3.Connection) -> bool:
+    return int(conn.execute("PRAGMA user_version").fetchone()[0]) >= _sql.WITH_HISTORY
+
+
+def _total(conn: sqlite3.Connection, run_id: int) -> int:
+    if not _has_history(conn):
+        total: int = conn.execute(_sql.query("count_all"), (*_bounds(conn, run_id), run_id)).fetchone()["total"]
+        return total
+    # Numbers are given without gaps, so that nothing needs to be counted but what has been taken away since.
+    ranges = conn.execute(_sql.query("run_ranges"), (run_id,)).fetchall()
+    gone: int = conn.execute(_sql.query("gone"), (run_id,)).fetchone()["gone"]
+    recorded: int = sum(last - first + 1 for first, last in ranges if last is not None)
+    return recorded - gone
+
+
+def _these(conn: sqlite3.Connection, numbers: list[int]) -> list[sqlite3.Row]:
+    """Return the outcomes of these numbers, in that order."""
+    found: dict[int, sqlite3.Row] = {}
+    for start in range(0, len(numbers), _PAGE):
+        some = numbers[start : start + _PAGE]
+        found |= {row["id"]: row for row in conn.execute(_sql.query("these_outcomes", len(some)), some)}
+    return [found[number] for number in numbers]
 
 
 def _outcome_page(

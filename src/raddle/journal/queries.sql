@@ -78,6 +78,9 @@ INSERT INTO attempt (run_id, session_id, item_id, attempt, status, started, seco
 SELECT run_id, session_id, item_id, attempts, status, started, seconds, worker, error_type, error_message, traceback
 FROM outcome WHERE id = ? AND status <> 'ok';
 
+-- name: note_gone
+UPDATE session SET gone = gone + 1 WHERE id = (SELECT session_id FROM outcome WHERE id = ?);
+
 -- name: delete_outcome
 DELETE FROM outcome WHERE id = ?;
 
@@ -85,6 +88,13 @@ DELETE FROM outcome WHERE id = ?;
 INSERT INTO attempt (run_id, session_id, item_id, attempt, status, started, seconds, worker,
     error_type, error_message, traceback)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: add_happening
+INSERT INTO happening (run_id, session_id, at, kind, number, text) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: add_stretch
+INSERT OR IGNORE INTO stretch (first, last, not_ok, least_position, greatest_position, least_start, greatest_end, slowest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: ranges
 SELECT first, coalesce(next - 1, 9223372036854775807) AS last
@@ -148,6 +158,9 @@ SELECT item_id, position, seal, value, value_file, value_size FROM outcome WHERE
 -- name: count_all
 SELECT count(*) AS total FROM outcome WHERE id BETWEEN ? AND ? AND run_id = ?;
 
+-- name: gone
+SELECT coalesce(sum(gone), 0) AS gone FROM session WHERE run_id = ?;
+
 -- name: count_not_ok
 SELECT status, count(*) AS count FROM outcome WHERE run_id = ? AND status <> 'ok' GROUP BY status;
 
@@ -155,7 +168,82 @@ SELECT status, count(*) AS count FROM outcome WHERE run_id = ? AND status <> 'ok
 SELECT status, count(*) AS count FROM attempt WHERE run_id = ? GROUP BY status;
 
 -- name: failures
-SELECT status, coalesce(error_type, '') AS error_type, count(*) AS count, position AS example_position,
-    label AS example_label, coalesce(error_message, '') AS example_message, min(id) AS first
-FROM outcome WHERE run_id = ? AND status <> 'ok'
-GROUP BY status, error_type ORDER BY count(*) DESC, min(id);
+SELECT grouped.status, coalesce(grouped.error_type, '') AS error_type, grouped.count, position AS example_position,
+    label AS example_label, coalesce(error_message, '') AS example_message, traceback AS example_traceback
+FROM (
+    SELECT status, error_type, count(*) AS count, min(id) AS first FROM outcome
+    WHERE run_id = ? AND status <> 'ok' GROUP BY status, error_type
+) AS grouped JOIN outcome ON outcome.id = grouped.first
+ORDER BY grouped.count DESC, grouped.first;
+
+-- name: run_ranges
+SELECT first, coalesce(next - 1, (SELECT max(id) FROM outcome)) AS last
+FROM (SELECT run_id, first_outcome AS first, lead(first_outcome) OVER (ORDER BY id) AS next FROM session)
+WHERE run_id = ? ORDER BY first;
+
+-- name: stretches
+SELECT first, last, not_ok, least_position, greatest_position, least_start, greatest_end, slowest
+FROM stretch WHERE first BETWEEN ? AND ? ORDER BY first;
+
+-- name: look_through
+SELECT * FROM (
+    SELECT CASE ? WHEN 'position' THEN position WHEN 'newest' THEN -id ELSE id END AS rank, id * ? AS tie
+    FROM outcome
+    WHERE id BETWEEN ? AND ? AND run_id = ? AND (? IS NULL OR status = ?) AND (? IS NULL OR error_type = ?)
+        AND (? OR label LIKE ? ESCAPE '!' OR key LIKE ? ESCAPE '!' OR error_type LIKE ? ESCAPE '!'
+            OR error_message LIKE ? ESCAPE '!')
+)
+WHERE rank BETWEEN ? AND ? AND (rank, tie) > (?, ?) ORDER BY rank, tie LIMIT ?;
+
+-- name: look_for_slow
+SELECT -coalesce(seconds, 0) AS rank, -id AS tie FROM outcome
+WHERE id BETWEEN ? AND ? AND -coalesce(seconds, 0) BETWEEN ? AND ? AND (-coalesce(seconds, 0), -id) > (?, ?)
+    AND run_id = ? AND (? IS NULL OR status = ?) AND (? IS NULL OR error_type = ?)
+    AND (? OR label LIKE ? ESCAPE '!' OR key LIKE ? ESCAPE '!' OR error_type LIKE ? ESCAPE '!'
+        OR error_message LIKE ? ESCAPE '!')
+ORDER BY rank, tie LIMIT ?;
+
+-- name: these_outcomes
+SELECT id, run_id, item_id, position, label, key, status, attempts, started, seconds, worker,
+    error_type, error_message, traceback, value_size
+FROM outcome WHERE id IN ({marks});
+
+-- name: ends
+SELECT min(max(CAST((started + seconds - ?) / ? AS INTEGER), 0), ?) AS bucket, status = 'ok' AS ok, count(*) AS count
+FROM outcome WHERE id BETWEEN ? AND ? AND run_id = ? GROUP BY 1, 2;
+
+-- name: latest_end
+SELECT started + seconds FROM outcome WHERE id <= ? ORDER BY id DESC LIMIT 1;
+
+-- name: spans
+SELECT worker, started, seconds, status, position, label, attempts
+FROM outcome
+WHERE id BETWEEN ? AND ? AND run_id = ? AND started + seconds >= ? AND started <= ? ORDER BY id DESC LIMIT ?;
+
+-- name: earlier_spans
+SELECT worker, started, coalesce(seconds, 0), status, NULL, '', attempt
+FROM (SELECT * FROM attempt WHERE run_id = ? ORDER BY id DESC LIMIT ?)
+WHERE started + coalesce(seconds, 0) >= ? AND started <= ? ORDER BY id DESC LIMIT ?;
+
+-- name: under_way
+SELECT worker, started, substr(ids, 1, 4) AS items, attempt
+FROM lease WHERE session_id = (SELECT max(id) FROM session WHERE run_id = ?) ORDER BY worker, chunk;
+
+-- name: happenings
+SELECT id, at, kind, number, text FROM happening WHERE run_id = ? AND id > ? ORDER BY id LIMIT ?;
+
+-- name: highest_numbers
+SELECT (SELECT coalesce(max(id), 0) FROM outcome), (SELECT coalesce(max(id), 0) FROM attempt),
+    (SELECT coalesce(max(id), 0) FROM session),
+    (SELECT coalesce(max(chunk), 0) + count(*) FROM lease);
+
+-- name: highest_happening
+SELECT coalesce(max(id), 0) FROM happening;
+
+-- name: states
+SELECT state, count(*) FROM run GROUP BY state ORDER BY state;
+
+-- name: said_to_run
+SELECT pid, host FROM session WHERE id IN (
+    SELECT max(session.id) FROM session JOIN run ON run.id = session.run_id WHERE run.state = 'running' GROUP BY run.id
+);

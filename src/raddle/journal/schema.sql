@@ -25,7 +25,8 @@ CREATE TABLE run (
 CREATE INDEX run_name ON run (name);
 
 -- One process that worked on a run. `ended` is NULL if it did not say goodbye. Its outcomes have numbers from
--- `first_outcome` up to, but not including, that of the next session (of whatever run).
+-- `first_outcome` up to, but not including, that of the next session (of whatever run). `gone` is how many of them are
+-- not there any more, because a later session ran their items again.
 CREATE TABLE session (
     id INTEGER PRIMARY KEY,
     run_id INTEGER NOT NULL REFERENCES run (id),
@@ -33,7 +34,8 @@ CREATE TABLE session (
     ended REAL,
     pid INTEGER NOT NULL,
     host TEXT NOT NULL,
-    first_outcome INTEGER NOT NULL DEFAULT 1
+    first_outcome INTEGER NOT NULL DEFAULT 1,
+    gone INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX session_run ON session (run_id, first_outcome);
 
@@ -88,6 +90,7 @@ CREATE TABLE attempt (
     traceback TEXT
 ) STRICT;
 CREATE INDEX attempt_interrupted ON attempt (run_id, item_id) WHERE status = 'interrupted';
+CREATE INDEX attempt_run ON attempt (run_id);
 
 -- What was about to run or running: written before a chunk starts, deleted with its outcomes. A row that a dead
 -- session left behind becomes an 'interrupted' attempt of each of its ids (packed: count, lengths, bytes).
@@ -100,3 +103,29 @@ CREATE TABLE lease (
     ids BLOB NOT NULL,
     PRIMARY KEY (session_id, chunk)
 ) STRICT, WITHOUT ROWID;
+
+-- What a run decided and what befell it, for people. `number`: the limit; of memory, the part in use. Thinned out:
+-- some thousands of rows a session at most.
+CREATE TABLE happening (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES run (id),
+    session_id INTEGER NOT NULL REFERENCES session (id),
+    at REAL NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('limit', 'worker', 'memory', 'stopping', 'choice')),
+    number REAL,
+    text TEXT NOT NULL
+) STRICT;
+CREATE INDEX happening_run ON happening (run_id);
+
+-- The bounds of about a thousand outcomes in a row, of one session, from number `first` to `last`, as they were when
+-- they were recorded. The last ones of a session may be in none. Only for speed: nothing here decides anything.
+CREATE TABLE stretch (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    not_ok INTEGER NOT NULL,
+    least_position INTEGER NOT NULL,
+    greatest_position INTEGER NOT NULL,
+    least_start REAL NOT NULL,
+    greatest_end REAL NOT NULL,
+    slowest REAL NOT NULL
+) STRICT;

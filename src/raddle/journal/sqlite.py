@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from raddle.errors import ConfigError, JournalError
 from raddle.journal import _lock, _sql
+from raddle.journal._happenings import Tap
 from raddle.journal._lookup import WINDOW, Lookup
 from raddle.journal._session import Job, Options
 from raddle.journal._writer import Stop, Writer
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from raddle._events import Event
     from raddle._model import Summary
-    from raddle._ports import Known, Record, RunHeader
+    from raddle._ports import Gauge, Known, Observer, Record, RunHeader
 
 __all__ = ["SqliteJournal"]
 
@@ -93,6 +94,19 @@ class SqliteJournal:
         if session.continued:
             self._lookup = Lookup(self.path, session, retry_failed=retry_failed, window=self._window)
         return session.uid
+
+    def watch(self, gauge: Gauge | None, *, note: str = "") -> tuple[Observer, Gauge | None]:
+        """Return what hears of the run, to write down what a viewer in another process wants to know; after `begin`.
+
+        Args:
+            gauge: how memory is looked at, if it is; the one that is returned instead lets the journal know too
+            note: what was chosen before the run began, and why; "" if nothing was
+        """
+        if self._writer is None:
+            raise JournalError(f"journal={self.path} has no run under way: call begin() first")
+        happenings = self._writer.happenings
+        happenings.chosen_before(note)
+        return happenings.observe, None if gauge is None else Tap(gauge, happenings.saw)
 
     def known(self, ids: Sequence[bytes]) -> Mapping[int, Known]:
         """See `raddle._ports.Journal`."""

@@ -128,8 +128,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 )
 def test_as_many_at_once_as_get_their_turn_in_time(endpoint: dict[str, Any], timeout: float | None, most: int) -> None:
     each = EndpointSettings(url="http://h/v1", model="m", **endpoint)
-    assert in_flight(Settings(provider="openai", endpoints=(each,), timeout=timeout)) == most
-    assert in_flight(Settings(provider="openai", endpoints=(each, each), timeout=timeout)) == 2 * most
+    assert in_flight(Settings(provider="openai", endpoints=(each,), timeout=timeout)) == most + most // 4
+    assert in_flight(Settings(provider="openai", endpoints=(each, each), timeout=timeout)) == 2 * most + 2 * most // 4
     assert in_flight(Settings(provider="openai", endpoints=(each,), workers=3)) == 3
 
 

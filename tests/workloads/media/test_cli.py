@@ -83,7 +83,7 @@ def test_a_path_that_is_not_there_is_a_failure_of_its_own(tmp_path: Path) -> Non
 
 def test_an_empty_folder_is_no_failure(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
-    assert "0 files: nothing to do" in run("run", policy(tmp_path, CLEAR), tmp_path / "films").stdout
+    assert "0 files: no video files here" in run("run", policy(tmp_path, CLEAR), tmp_path / "films").stdout
 
 
 def test_the_state_in_the_file_is_used_and_a_flag_beats_it(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,17 +31,19 @@ def make(
     retry_failed: Again = False,
 ) -> None:
     """Write the checksums of all files below FOLDER. Exit codes: 0 all files, 1 some not, 2 usage."""
-    own = {os.path.abspath(path) for path in _own(output, journal)}
-    files = (path for path in files_below(folder) if os.path.abspath(path) not in own)
+    own = _own(output, journal)
+    files = (path for path in files_below(folder) if path.resolve() not in own)
     part = Path(f"{output}.part")
-    with part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
-        options = _options(workers, journal, resume=resume, retry_failed=retry_failed)
-        with raddle.run(digest, files, id=same_file, name=f"checksums of {folder}", **options) as run:
-            for outcome in run:
-                if outcome.ok:
-                    lines.write(line_for(outcome.value, outcome.item))
-                else:
-                    typer.echo(f"{outcome.item}: {outcome.status}: {outcome.error}", err=True)
+    options = _options(workers, journal, resume=resume, retry_failed=retry_failed)
+    with (
+        raddle.run(digest, files, id=same_file, name=f"checksums of {folder}", **options) as run,
+        part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as lines,
+    ):
+        for outcome in run:
+            if outcome.ok:
+                lines.write(line_for(outcome.value, outcome.item))
+            else:
+                typer.echo(f"{outcome.item}: {outcome.status}: {outcome.error}", err=True)
     part.replace(output)
     _end(run.summary, f"{run.summary.ok} checksums in {output}")
 
@@ -60,7 +61,7 @@ def verify(
         except ValueError as error:
             raise raddle.ConfigError(f"{sums}: {error}") from error  # raddle prints it, and ends with 2
     changed = 0
-    with raddle.run(digest, expected, **_options(workers)) as run:
+    with raddle.run(digest, expected, name=f"verify {sums}", **_options(workers)) as run:
         for outcome in run:
             if not outcome.ok:
                 typer.echo(f"{outcome.item}: {outcome.status}: {outcome.error}", err=True)
@@ -70,10 +71,12 @@ def verify(
     _end(run.summary, f"{run.summary.ok - changed} of {run.summary.admitted} as they were", also_bad=changed)
 
 
-def _own(output: Path, journal: Path | None) -> list[str]:
+def _own(output: Path, journal: Path | None) -> set[Path]:
     """Return the files that this very command writes: they may lie in the folder."""
     names = [str(output), f"{output}.part"]
-    return names if journal is None else [*names, *(f"{journal}{end}" for end in ("", "-wal", "-shm", ".lock"))]
+    if journal is not None:
+        names += [f"{journal}{end}" for end in ("", "-wal", "-shm", ".lock")]
+    return {Path(name).resolve() for name in names}
 
 
 def _options(

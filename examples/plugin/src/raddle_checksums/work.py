@@ -4,61 +4,65 @@ from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 __all__ = ["digest", "files_below", "line_for", "read_lines", "same_file"]
 
 
-def files_below(folder: Path) -> Iterator[str]:
-    """Yield the path of each regular file, in a stable order. Lazy: raddle asks for the next when it has room."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_dir(follow_symlinks=False):
-            yield from files_below(folder / entry.name)
-        elif entry.is_file(follow_symlinks=False):
-            yield entry.path
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield each regular file, in a stable order. Lazy: raddle asks for the next one when it has room for it."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from files_below(path)
+        elif path.is_file():
+            yield path
 
 
-def same_file(path: str) -> str:
+def same_file(path: Path) -> str:
     """Return what resume goes by: a file of another size or time is another item, and is read again."""
     try:
-        status = os.stat(path)
+        status = path.stat()
     except OSError:  # gone since it was listed: an error here would end the run, in `digest` it fails the item
-        return path
+        return str(path)
     return f"{path}\0{status.st_size}\0{status.st_mtime_ns}"
 
 
-def digest(path: str) -> str:
+def digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal; refuse one that changes meanwhile."""
-    with open(path, "rb") as file:
-        before = os.stat(file.fileno())
+    before = path.stat()
+    with path.open("rb") as file:
         result = hashlib.file_digest(file, "sha256").hexdigest()
-        after = os.stat(file.fileno())
+    after = path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise RuntimeError(f"{path}: changed while it was read; try again with --retry-failed")
+        raise RuntimeError(f"{path} changed while it was read: run again with --resume")
     return result
 
 
-def line_for(hexadecimal: str, path: str) -> str:
+def line_for(hexadecimal: str, path: Path) -> str:
     """Return a line as `sha256sum` writes it: names with a line break are escaped, and marked in front."""
-    escaped = path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    mark = "" if escaped == path else "\\"
+    name = os.fspath(path)
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    mark = "" if escaped == name else "\\"
     return f"{mark}{hexadecimal}  {escaped}\n"
 
 
-def read_lines(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+def read_lines(lines: Iterable[str]) -> Iterator[tuple[Path, str]]:
     """Yield (path, SHA-256) of each line that `line_for` wrote."""
+    width = hashlib.sha256().digest_size * 2
     for number, line in enumerate(lines, 1):
         marked, text = line.startswith("\\"), line.removeprefix("\\").removesuffix("\n")
-        hexadecimal, space, path = text.partition("  ")
-        if len(hexadecimal) != 64 or not space:
-            raise ValueError(f"line {number}: not a line of sha256sum: {line!r}")
-        yield (_unescaped(path) if marked else path), hexadecimal
+        hexadecimal, space, name = text.partition("  ")
+        if len(hexadecimal) != width or not space:
+            raise ValueError(f"line {number}: not a line of sha256sum: {line[:80]!r}")
+        yield Path(_unescaped(name) if marked else name), hexadecimal
 
 
-def _unescaped(path: str) -> str:
-    parts = path.split("\\\\")  # what is left of a backslash after this is an escape
+def _unescaped(name: str) -> str:
+    parts = name.split("\\\\")  # two backslashes were one; any that is left begins an escape
     return "\\".join(part.replace("\\n", "\n").replace("\\r", "\r") for part in parts)

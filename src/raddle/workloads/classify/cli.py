@@ -52,7 +52,17 @@ app = typer.Typer(
 _OF_SETTINGS = ("provider", "taxonomy", "margin", "timeout", "workers", "text_fallback", "cache")
 
 
-@app.command("run")
+def _example(*lines: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@app.command(
+    "run",
+    epilog=_example(
+        "raddle classify run products.csv -o labels.csv",
+        "raddle classify run products.csv -o labels.csv --resume",
+    ),
+)
 def run_command(  # noqa: PLR0917 - Typer reads options from parameters
     source: Input,
     out: Annotated[
@@ -116,7 +126,7 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
         tell(totals, out=None if out is None else str(out), as_json=as_json)
 
 
-@app.command("serve")
+@app.command("serve", epilog=_example("raddle classify serve --port 8000"))
 def serve_command(  # noqa: PLR0917 - as above
     host: Annotated[
         str | None, option("--host", text="Address; others than loopback need a token. Default: 127.0.0.1.")
@@ -153,7 +163,12 @@ def serve_command(  # noqa: PLR0917 - as above
         serve(settings, service_settings(settings, config, token_env=token_env, host=host, port=port, jobs=jobs))
 
 
-@app.command("batch-export")
+@app.command(
+    "batch-export",
+    epilog=_example(
+        "raddle classify batch-export products.csv -o questions.jsonl --model MODEL",
+    ),
+)
 def export_command(  # noqa: PLR0917 - as above
     source: Input,
     out: Annotated[Path, option("--output", "-o", text="JSON Lines; what one file may not hold goes into OUT-2...")],
@@ -184,7 +199,7 @@ def export_command(  # noqa: PLR0917 - as above
             raise typer.Exit(NOT_ALL_OK)
 
 
-@app.command("batch-import")
+@app.command("batch-import", epilog=_example("raddle classify batch-import products.csv answers.jsonl -o labels.csv"))
 def import_command(  # noqa: PLR0917 - as above
     source: Input,
     results: Annotated[
@@ -213,7 +228,7 @@ def import_command(  # noqa: PLR0917 - as above
         tell(totals, out=None if out is None else str(out), as_json=as_json)
 
 
-@app.command("taxonomy")
+@app.command("taxonomy", epilog=_example("raddle classify taxonomy > mine.toml"))
 def taxonomy_command() -> None:
     """Print the default taxonomy as TOML, to start one's own from."""
     with ending():

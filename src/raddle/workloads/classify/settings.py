@@ -33,6 +33,8 @@ _STRICT: Final[Any] = {"extra": "forbid"}
 _CALL_TOKENS: Final = 1500
 #: items that wait while a thread of the offline models takes some of them together
 _PER_THREAD: Final = 32
+#: one more item for so many that the endpoints take
+_AT_THE_DOOR: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +194,8 @@ def in_flight(settings: Settings) -> int:
         return _PER_THREAD * (settings.workers or len(os.sched_getaffinity(0)))
     if settings.workers:
         return settings.workers
-    return sum(map(_turns(settings.timeout or 60.0), settings.endpoints))
+    turns: int = sum(map(_turns(settings.timeout or 60.0), settings.endpoints))
+    return turns + turns // _AT_THE_DOOR  # a place that gets free is taken at once, not when the run has seen it
 
 
 def _turns(timeout: float) -> Any:
@@ -208,15 +211,15 @@ def _turns(timeout: float) -> Any:
 def _labelling(settings: Settings, taxonomy: Taxonomy) -> Provider:
     if settings.provider == "openai":
         return _upstream(settings, taxonomy)
-    from raddle.workloads.classify.offline import MARGIN, Offline
+    from raddle.workloads.classify.offline import MARGIN, PICTURE_MARGIN, Offline
 
     alone = settings.provider == "offline"
     offline: Provider = Offline(taxonomy, workers=settings.workers if alone else 0)
     if settings.provider == "cascade":
         from raddle.workloads.classify.upstream import Cascade
 
-        margin = MARGIN if settings.margin is None else settings.margin
-        return Cascade(offline, _upstream(settings, taxonomy), margin=margin)
+        text, picture = (MARGIN, PICTURE_MARGIN) if settings.margin is None else (settings.margin, settings.margin)
+        return Cascade(offline, _upstream(settings, taxonomy), margin=text, picture_margin=picture)
     if settings.cache is None:
         return offline
     from raddle.workloads.classify.upstream import Cached

@@ -62,7 +62,11 @@ app = typer.Typer(
 _LIBRARIES = ("numpy", "pillow", "opencv-python-headless")
 
 
-@app.command("keygen", cls=AsksPassphrase)
+def _example(*lines: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@app.command("keygen", cls=AsksPassphrase, epilog=_example("raddle encrypt keygen -o key.txt"))
 def keygen_command(
     out: Annotated[Path, option("--output", "-o", text="Identity file to write, never over another.")],
     passphrase: Passphrase = None,
@@ -80,7 +84,7 @@ def keygen_command(
         typer.echo(str(keys.keygen(out, created=created, passphrase=secret)))
 
 
-@app.command("seal", cls=AsksPassphrase)
+@app.command("seal", cls=AsksPassphrase, epilog=_example("raddle encrypt seal --recursive photos -o sealed -r age1..."))
 def seal_command(  # noqa: PLR0917 - Typer reads options from parameters
     files: Annotated[list[str], typer.Argument(metavar="FILE", show_default=False)],
     out: Folder,
@@ -122,7 +126,7 @@ def seal_command(  # noqa: PLR0917 - Typer reads options from parameters
         )
 
 
-@app.command("open", cls=AsksPassphrase)
+@app.command("open", cls=AsksPassphrase, epilog=_example("raddle encrypt open --recursive sealed -o plain -i key.txt"))
 def open_command(  # noqa: PLR0917 - as above
     files: Annotated[list[str], typer.Argument(metavar="FILE", show_default=False)],
     out: Folder,
@@ -162,7 +166,7 @@ def open_command(  # noqa: PLR0917 - as above
             _batch(Open(loan), todo, _run_options(given, "encrypt-open"), Told("open", str(out), as_json))
 
 
-@app.command("sketch", cls=AsksPassphrase)
+@app.command("sketch", cls=AsksPassphrase, epilog=_example("raddle encrypt sketch photos/*.jpg -o sketches -r age1..."))
 def sketch_command(  # noqa: PLR0917 - as above
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE", show_default=False)],
     out: Folder,
@@ -238,7 +242,13 @@ def sketch_command(  # noqa: PLR0917 - as above
             _batch(Trace(preprocess, encryption), todo, run, told, how=f"{preprocess} {encryption}")
 
 
-@app.command("draw", cls=AsksPassphrase)
+@app.command(
+    "draw",
+    cls=AsksPassphrase,
+    epilog=_example(
+        "raddle encrypt draw horse.png.sketch.age -i key.txt -o horse.svg",
+    ),
+)
 def draw_command(  # noqa: PLR0917 - as above
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
     out: Annotated[

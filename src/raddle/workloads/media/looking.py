@@ -23,7 +23,7 @@ from raddle.workloads.media.health import check
 from raddle.workloads.media.probe import probe
 from raddle.workloads.media.replace.restoring import folders, restore
 from raddle.workloads.media.replace.trash import Entry, entries
-from raddle.workloads.media.telling import NOT_ALL_OK, echo_json
+from raddle.workloads.media.telling import NONE_HERE, NOT_ALL_OK, echo_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -205,7 +205,7 @@ def _tell_checks(counts: Counter[str], level: Level, *, as_json: bool) -> None:
     if as_json:
         echo_json({"summary": {"files": counts.total(), **{name: counts[name] for name in names}, "level": level}})
     else:
-        parts = [f"{counts[name]:,} {name}" for name in names if counts[name]] or ["nothing to check"]
+        parts = [f"{counts[name]:,} {name}" for name in names if counts[name]] or [NONE_HERE]
         typer.echo(f"{counts.total():,} file{'s' * (counts.total() != 1)} checked by {level}: {', '.join(parts)}")
 
 
@@ -226,7 +226,10 @@ def _why(outcome: raddle.Outcome) -> str:
 
 def list_originals(paths: Sequence[str], *, recursive: bool, as_json: bool) -> None:
     """Show the originals that there are, the oldest first in each folder."""
-    for entry in _entries(paths, recursive=recursive):
+    found = list(_entries(paths, recursive=recursive))
+    if not found and not as_json:
+        say("no originals in the trash here (-R looks into the folders below too)")
+    for entry in found:
         kept = entry.file
         size = os.stat(kept).st_size if kept else 0  # noqa: PTH116 - text in, figures out
         original, result = (os.path.join(entry.folder, name) for name in (entry.original, entry.result))

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from raddle.workloads.media.batch.results import Result
 
-__all__ = ["CLOSED", "NOT_ALL_OK", "USAGE", "Told", "echo_json", "ending", "say", "totals_text"]
+__all__ = ["CLOSED", "NONE_HERE", "NOT_ALL_OK", "USAGE", "Told", "echo_json", "ending", "say", "totals_text"]
 
+NONE_HERE: Final = "no video files here (-R looks into the folders below too)"
 #: exit codes; 0: all fine; 130 and 143 after signals
 NOT_ALL_OK, USAGE, CLOSED = 1, 2, 128 + signal.SIGPIPE
 #: failures that the screen gets; all stand in JSON Lines
@@ -118,7 +119,7 @@ class Told:
         files = sum(self._counts.values())
         parts = [f"{self._counts[status]:,} {status}" for status in STATUSES if self._counts[status]]
         again = f" ({self._resumed:,} of them known from earlier runs)" if self._resumed else ""
-        typer.echo(f"{files:,} file{'s' * (files != 1)}: {', '.join(parts) or 'nothing to do'}{again}")
+        typer.echo(f"{files:,} file{'s' * (files != 1)}: {', '.join(parts) or NONE_HERE}{again}")
         if not self.dry_run:
             typer.echo(_saved_text(self._before, self._after))
         took = time.monotonic() - self._begun

@@ -25,6 +25,11 @@ __all__ = ["app"]
 
 _NOT_ALL_OK, _USAGE = 1, 2
 
+
+def _example(*lines: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
 app = typer.Typer(
     help="Weight histories of many users: filtered in parallel, a page for each.",
     add_completion=False,
@@ -38,7 +43,13 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM; a KeyboardInterrupt, so that the run drains as it does for Ctrl-C."""
 
 
-@app.command("run")
+@app.command(
+    "run",
+    epilog=_example(
+        "raddle weights run readings.csv -o pages",
+        "raddle weights run readings.csv -o pages --resume",
+    ),
+)
 def run_command(  # noqa: PLR0917 - Typer reads options from parameters
     files: o.Files,
     out: o.Out,
@@ -126,7 +137,7 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
         raise typer.Exit(_NOT_ALL_OK)
 
 
-@app.command("sample")
+@app.command("sample", epilog=_example("raddle weights sample 20 -o readings.csv.gz"))
 def sample_command(
     users: Annotated[int, typer.Argument(min=1, help="How many users.", show_default=False)],
     out: Annotated[
@@ -144,7 +155,7 @@ def sample_command(
     typer.echo(f"{out}: {rows:,} rows of {users:,} users")
 
 
-@app.command("profiles")
+@app.command("profiles", epilog=_example("raddle weights profiles balanced > mine.toml"))
 def profiles_command(
     name: Annotated[
         str | None, typer.Argument(help="Print this one, as a start for your own.", show_default=False)
@@ -161,7 +172,7 @@ def profiles_command(
             typer.echo(shipped_text(rules.value, name), nl=False)
 
 
-@app.command("print")
+@app.command("print", epilog=_example("raddle weights print pages user-7 --format png"))
 def print_command(  # noqa: PLR0917 - as above
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a run.", show_default=False)],
     users: Annotated[
@@ -220,6 +231,8 @@ def _told() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, terminated)
     try:
         yield
+    except BrokenPipeError:
+        raise  # whoever reads has gone: the command line knows how to end then
     except (errors.RaddleError, OSError) as error:  # OSError: results cannot be written, a full disk for instance
         typer.echo(f"raddle weights: {error}", err=True)
         raise typer.Exit(_USAGE) from error

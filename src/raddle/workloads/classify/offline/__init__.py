@@ -3,7 +3,7 @@
 Nothing heavy is imported before the first item is labelled.
 """
 
-from raddle.workloads.classify.offline.models import MARGIN, model
+from raddle.workloads.classify.offline.models import MARGIN, PICTURE_MARGIN, model
 from raddle.workloads.classify.offline.provider import Offline
 
-__all__ = ["MARGIN", "Offline", "model"]
+__all__ = ["MARGIN", "PICTURE_MARGIN", "Offline", "model"]

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from raddle.workloads.classify.taxonomy import Taxonomy
     from raddle.workloads.classify.values import Label, OfflineModel, Picture, Product
 
-__all__ = ["MARGIN", "Models", "load_here", "model"]
+__all__ = ["MARGIN", "PICTURE_MARGIN", "Models", "load_here", "model"]
 
 #: margin of text mode from which an answer may be taken as it is: of the data that thresholds were chosen on, three in
-#: four are there, and 95 in 100 of these are right; pictures have a scale of their own
+#: four are there, and 95 in 100 of these are right
 MARGIN: Final = 0.1
+#: of image mode, on a scale of its own: nothing was labelled to choose it on but what is scored, so it is cautious
+PICTURE_MARGIN: Final = 0.5
 
 _MOST_BYTES: Final = 50_000_000
 # One load of each file for all models of a process; the sessions may be shared by threads.

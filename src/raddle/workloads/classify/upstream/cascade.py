@@ -27,17 +27,26 @@ class Cascade:
         first: asked for every item
         second: asked for the rest
         margin: 0 to 1
+        picture_margin: the same in image mode, where margins may be on another scale; default: `margin`
         if_second_fails: "raise" its error, or keep the "first" label with the flag "upstream_failed"
     """
 
     def __init__(
-        self, first: Provider, second: Provider, *, margin: float, if_second_fails: Literal["raise", "first"] = "raise"
+        self,
+        first: Provider,
+        second: Provider,
+        *,
+        margin: float,
+        picture_margin: float | None = None,
+        if_second_fails: Literal["raise", "first"] = "raise",
     ) -> None:
-        if not 0 <= margin <= 1:
-            raise ConfigError(f"margin={margin}: must be from 0 (the first always) to 1 (the second nearly always)")
+        for name, value in (("margin", margin), ("picture_margin", picture_margin)):
+            if value is not None and not 0 <= value <= 1:
+                raise ConfigError(f"{name}={value}: must be from 0 (the first always) to 1 (the second nearly always)")
         if if_second_fails not in ("raise", "first"):
             raise ConfigError(f"if_second_fails={if_second_fails!r}: must be 'raise' or 'first'")
-        self._first, self._second, self._margin = first, second, margin
+        self._first, self._second = first, second
+        self._margins = {"text": margin, "image": margin if picture_margin is None else picture_margin}
         self._keep = if_second_fails == "first"
         #: how many labels were the first's and the second's, failures of the second left out
         self.kept = self.passed_on = 0
@@ -50,7 +59,7 @@ class Cascade:
             PictureError: its picture cannot be had or read
         """
         quick = await self._first.label(product)
-        if quick.margin is not None and quick.margin >= self._margin:
+        if quick.margin is not None and quick.margin >= self._margins[product.mode]:
             self.kept += 1
             return quick
         try:
