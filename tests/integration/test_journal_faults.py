@@ -255,7 +255,7 @@ def test_an_emptied_journal_is_not(tmp_path: Path, whole: Path) -> None:
 
 def test_after_a_failure_of_the_disk_all_is_there(tmp_path: Path) -> None:
     path, heard = tmp_path / "runs.db", Heard()
-    with FaultyDisk(fail_at=60, for_ever=True):
+    with FaultyDisk(fail_at=200, for_ever=True):
         journal = SqliteJournal(path, group_rows=1)
         journal.begin(header(), resume=True, put=heard.put)
         for ticket in range(600):

@@ -205,7 +205,7 @@ def test_what_on_output_raises_ends_the_program(tmp_path: Path) -> None:
         run_process(
             ["sh", "-c", 'sleep 300 & echo $$ $! > "$1"; echo enough; sleep 300', "sh", str(pids)], on_output=refuse
         )
-    assert not any(alive(pid) for pid in pids_of(pids))
+    wait_until(lambda: not any(map(alive, pids_of(pids))), patience=2)  # killed, and perhaps not quite gone
 
 
 def test_output_is_bytes_though_it_is_returned_as_text() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import random
 import re
@@ -160,7 +161,9 @@ class Upstream:
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/seen", self._tell)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=_quiet(), handler_cancellation=True, shutdown_timeout=0.1
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1024)
         await site.start()
@@ -288,6 +291,17 @@ class Upstream:
         else:
             answer.headers["Retry-After"] = f"{wait:.3f}".rstrip("0").rstrip(".")
         return answer
+
+
+def _quiet() -> logging.Logger:
+    """Return a log that leaves out connections that are broken as planned; aiohttp would print a traceback of each."""
+    log = logging.getLogger("raddle.testing.upstream")
+    log.addFilter(_not_planned)
+    return log
+
+
+def _not_planned(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], ConnectionResetError)
 
 
 # ---------------------------------------------------------------------------------------------- a process of its own

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tomllib
@@ -110,6 +111,52 @@ def test_a_picture_on_the_own_machine_is_not_fetched(tmp_path: Path) -> None:
     source.write_text('{"name": "Sofa", "image_url": "http://127.0.0.1/secret.png"}\n')
     result = run("run", source, "--mode", "image", *QUIET, code=1)
     assert "private or reserved" in json.loads(result.stdout)["error"]
+
+
+def test_a_journal_with_labels_of_another_run_stays(tmp_path: Path, upstream: Any) -> None:
+    source = catalogue(tmp_path, ["Sofa category=SOFA", "Bed item=fatal", "Desk category=DESK"])
+    out, journal = tmp_path / "out.jsonl", tmp_path / "out.jsonl.journal"
+    options = ("--provider", "openai", "--endpoint", upstream.url, *QUIET)
+    run("run", source, "-o", out, *options, "--model", "one", code=1)
+    for other in (("--model", "two", "--limit", 1, "--resume"), ("--model", "one", "--limit", 1, "--resume")):
+        run("run", source, "-o", out, *options, *other)
+        assert journal.exists()
+    result = run("run", source, "-o", out, *options, "--model", "one", "--resume", code=1)
+    assert "3 of them taken from the journal" in result.stderr
+
+
+def test_who_forgets_to_resume_is_told(tmp_path: Path, upstream: Any) -> None:
+    source = catalogue(tmp_path, ["Bed item=fatal"])
+    options = ("-o", tmp_path / "out.csv", "--provider", "openai", "--endpoint", upstream.url, "--model", "m", *QUIET)
+    assert "--resume" not in run("run", source, *options, code=1).stderr
+    assert "--resume would have gone on" in run("run", source, *options, code=1).stderr
+    assert "--resume" not in run("run", source, *options, "--retry-failed", code=1).stderr
+
+
+def test_an_endpoint_that_is_not_there_is_named_as_the_reason(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+    out = tmp_path / "out.csv"
+    options = ("--provider", "openai", "--endpoint", url, "--model", "m", "--timeout", "2", *QUIET)
+    run(
+        "run",
+        catalogue(tmp_path, ["Sofa"] * 3 + [f"Bed {number}" for number in range(97)]),
+        "-o",
+        out,
+        *options,
+        code=1,
+    )
+    rows = rows_of(out)
+    assert {row["status"] for row in rows} <= {"timed_out", "failed"}
+    # on a machine that is very busy, a few may meet the deadline of the run, which does not know the reason
+    assert sum("the connection failed" in row["error"] for row in rows) > len(rows) / 2
+
+
+def test_a_wrong_path_of_an_endpoint_is_told(tmp_path: Path, upstream: Any) -> None:
+    out = tmp_path / "out.csv"
+    options = ("--provider", "openai", "--endpoint", f"{upstream.url}/chat/completions", "--model", "m", *QUIET)
+    run("run", catalogue(tmp_path, ["Sofa"]), "-o", out, *options, code=1)
+    assert "is the url right" in rows_of(out)[0]["error"]
 
 
 @pytest.mark.slow

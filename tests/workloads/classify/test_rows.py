@@ -111,6 +111,11 @@ def texts(found: list[Entry]) -> list[str]:
         'id|"name"\n1|Sofa\n2|Chair\n',
         'id;"name, or a, b, c"\n1;Sofa\n2;Chair\n',
         "id,name\n1,Sofa\n2,Chair\n".encode("utf-16"),
+        "\n  \r\nid,name\n1,Sofa\n2,Chair\n",
+        "sep=;\r\nid;name\r\n1;Sofa\r\n2;Chair\r\n",
+        '\ufeff"sep=\t"\nid\tname\n1\tSofa\n2\tChair\n',
+        b"id,name\r1,Sofa\r2,Chair\r",
+        "\nsep=|\nid|name\n1|Sofa\n2|Chair\n".encode("utf-16"),
     ],
 )
 def test_csv_of_many_kinds(tmp_path: Path, content: str | bytes) -> None:
@@ -141,6 +146,15 @@ def test_rows_that_are_none(tmp_path: Path) -> None:
     assert "longer than" in said[6]
     assert said[7] == "Name: Bed"
     json.dumps([entry.id for entry in found])
+
+
+def test_a_quotation_mark_that_is_not_closed_swallows_nothing_in_silence(tmp_path: Path) -> None:
+    found = entries(tmp_path / "a.csv", '\nid,name\n1,"a ""big""\nSofa"\n2,"Lamp\n3,Bed\n4,Desk\n')
+    assert texts(found) == [
+        'Name: a "big" Sofa',
+        "line 5: a quotation mark is not closed: all lines from here to the end are in one cell",
+    ]
+    assert found[1].id == "2"
 
 
 def test_another_encoding(tmp_path: Path) -> None:
@@ -222,6 +236,9 @@ def test_the_first_rows_only(tmp_path: Path) -> None:
     [
         ("a.csv", "", {}, "is empty"),
         ("a.csv", "name\nSofa\n", {"columns": Columns(image="Bild")}, "--image-column='Bild'.*there are name"),
+        ("a.csv", "1,Grey sofa\n2,Lamp\n", {}, "no column of texts.*there are 1, Grey sofa.*--name-column.*first line"),
+        ("a.csv", "name\nSofa\n", {"mode": "image"}, "no column of pictures.*there are name.*--image-column"),
+        ("a.csv", 'id,"name\n1,Sofa\n', {}, "line 1: a quotation mark is not closed"),
         ("a.csv", "name\nSofa\n", {"encoding": "klingon"}, "encoding='klingon' is not known"),
         ("a.xlsx", "PK", {}, "ends with none of .csv"),
     ],

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from raddle.errors import ConfigError
-from raddle.workloads.classify.errors import FatalAnswer, PictureError
+from raddle.workloads.classify.errors import FatalAnswer, LateError, PictureError
 from raddle.workloads.classify.service.serve import make_server
 from raddle.workloads.classify.service.settings import ServiceSettings
 from raddle.workloads.classify.values import Label, Product
@@ -51,6 +51,8 @@ class Scripted:
             raise PictureError("the picture is broken")
         if product.name.startswith("bug"):
             raise KeyError("sk-secret")
+        if product.name == "late":
+            raise LateError("no label within 1.0 s; at last HTTP 500")
         if product.name.startswith("fatal"):
             raise FatalAnswer("HTTP 401: no access")
         return Label(
@@ -240,6 +242,45 @@ def test_image_mode_takes_the_column_that_is_named(tmp_path: Path) -> None:
             assert looked_at.mode == "image"
             assert looked_at.picture is not None
             assert (looked_at.picture.url, looked_at.picture.path) == (url, None)
+
+    played(tmp_path, play)
+
+
+@pytest.mark.parametrize(
+    ("query", "rows", "hint"),
+    [
+        ("", [{"1": "2", "Grey sofa": "Lamp"}], "no item has a name"),
+        ("?name_column=Titel", [{"name": "Sofa"}], "name_column='Titel': no item"),
+        ("?mode=image", [{"name": "Sofa"}], "no item names a picture"),
+        ("?mode=image&image_column=Bild", [{"image": "http://a/b"}], "image_column='Bild': no item"),
+    ],
+)
+def test_a_table_without_the_columns_is_refused(tmp_path: Path, query: str, rows: Any, hint: str) -> None:
+    async def play(client: Client) -> None:
+        async with client.session.post(f"/jobs{query}", json=rows) as answer:
+            assert answer.status == 400
+            assert hint in (await answer.json())["detail"]
+
+    played(tmp_path, play)
+
+
+def test_an_item_without_text_is_not_asked_about(tmp_path: Path) -> None:
+    async def play(client: Client) -> None:
+        async with client.session.post("/classify-category", json={"data": [{"x": 1}], "toggle": 1}) as answer:
+            events = [event async for event in events_of(answer)]
+        (result,) = events[0]["results"]
+        assert (result["status"], result["category"], result["confidence"]) == ("failed", "ERROR", 0.0)
+        assert "nothing to classify" in result["reasoning"]
+        assert not client.provider.begun
+
+    played(tmp_path, play)
+
+
+def test_an_item_whose_time_was_over_is_timed_out_and_says_what_it_waited_for(tmp_path: Path) -> None:
+    async def play(client: Client) -> None:
+        (event, _) = await client.classify(["late"])
+        (result,) = event["results"]
+        assert (result["status"], result["reasoning"]) == ("timed_out", "no label within 1.0 s; at last HTTP 500")
 
     played(tmp_path, play)
 

@@ -126,12 +126,19 @@ TABLE = "id,name\na,Sofa\nb,Lampe \u00e0 pied\n"
         ("csv", b"\xef\xbb\xbf" + TABLE.replace("\n", "\r\n").encode()),
         ("csv", TABLE.replace(",", ";").encode("utf-16")),
         ("csv", TABLE.replace(",", "\t").encode() + b"\n\t\n"),
+        ("csv", b"\nsep=;\n" + TABLE.replace(",", ";").encode()),
+        ("tsv", TABLE.replace("name", '"name"').replace(",", "\t").encode()),
     ],
 )
 def test_every_form_gives_the_same_rows(form: str, body: bytes) -> None:
     rows = rows_of(body, form, most=2)
     assert rows == ROWS
     assert [item.id for item in items_of(rows)] == ["a", "b"]
+
+
+def test_commas_inside_of_a_quoted_name_are_no_delimiters() -> None:
+    assert rows_of(b'"a, b, c";name\n1;Sofa\n', "csv", most=9) == [{"a, b, c": "1", "name": "Sofa"}]
+    assert rows_of(b"a, b, c\tname\n1\tSofa\n", "tsv", most=9) == [{"a, b, c": "1", "name": "Sofa"}]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +156,7 @@ def test_every_form_gives_the_same_rows(form: str, body: bytes) -> None:
         ("lines", b"\n", "at least one"),
         ("csv", b"", "no column names"),
         ("csv", b"name\n", "at least one"),
-        ("csv", b"name\n" + b"x" * 200_000, "field larger"),
+        ("csv", b'name\nsofa\n"lamp\nbed\n', "line 3: a quotation mark is not closed"),
         ("csv", b"name\n\xe9\n", "byte 5: not UTF-8"),
     ],
 )

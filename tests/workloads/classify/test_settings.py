@@ -110,6 +110,15 @@ def test_files_that_cannot_be_used(tmp_path: Path, text: str, hint: str) -> None
     assert "sk-1" not in str(caught.value)
 
 
+def test_what_is_wrong_is_said_in_our_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"^options: margin=3.0: must be"):
+        load_settings(margin=3)
+    monkeypatch.setenv("SHOP_KEY", "two\nlines")
+    endpoint = {"url": "http://127.0.0.1:1/v1", "model": "m", "key_env": "SHOP_KEY"}
+    with pytest.raises(ConfigError, match="key_env='SHOP_KEY': key: is empty"):
+        make_provider(load_settings(provider="openai", endpoints=(endpoint,)))
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load_settings(tmp_path / "gone.toml")

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
+import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -553,3 +554,17 @@ def test_a_thousand_items_with_every_fault_mixed_in(caplog: pytest.LogCaptureFix
 def test_ten_thousand_items_with_every_fault_mixed_in(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     mixed(10_000)
+
+
+def test_the_stub_breaks_connections_without_a_traceback_of_each(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        plan = Plan(by_item={"1": ("reset", "disconnect")})
+        async with Upstream(plan) as upstream, aiohttp.ClientSession() as session:
+            for _ in range(2):
+                body = {"messages": [{"role": "user", "content": "item=1"}]}
+                with pytest.raises(aiohttp.ClientError):
+                    async with session.post(f"{upstream.url}/chat/completions", json=body) as answer:
+                        await answer.read()
+
+    asyncio.run(main())
+    assert not caplog.records

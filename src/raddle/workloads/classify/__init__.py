@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from raddle.workloads.classify.errors import (
         FatalAnswer,
         InvalidAnswer,
+        LateError,
         NoPicture,
         PictureError,
         TransientError,
@@ -31,6 +32,7 @@ __all__ = [
     "Fetcher",
     "InvalidAnswer",
     "Label",
+    "LateError",
     "Mode",
     "NoPicture",
     "Picture",
@@ -55,6 +57,7 @@ _HOMES: Final = {
     "Fetcher": "pictures",
     "InvalidAnswer": "errors",
     "Label": "values",
+    "LateError": "errors",
     "Mode": "values",
     "NoPicture": "errors",
     "Picture": "values",

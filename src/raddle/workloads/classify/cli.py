@@ -119,8 +119,13 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
         if (resume or retry_failed) and where is None:
             raise ConfigError("--resume needs a journal: give -o or --journal, and no --no-journal")
         options = _options(given, run_name(catalogue, settings), where, settings)
+        earlier = where is not None and where.exists()
+        if earlier and not options.resume:
+            say(f"{where} has labels of an earlier run; all begins anew, --resume would have gone on")
         totals = until_signal(lambda: _run(settings, catalogue, options, out))
-        if where is not None and journal is None and totals.all_ok:
+        # Labels of another run, or of the rest of a limited one, may be in it: then it stays.
+        spent = totals.all_ok and not limit and (totals.resumed or not earlier)
+        if where is not None and journal is None and spent:
             for path in (where, where.with_name(where.name + ".lock")):
                 path.unlink(missing_ok=True)  # nothing is left to resume
         tell(totals, out=None if out is None else str(out), as_json=as_json)

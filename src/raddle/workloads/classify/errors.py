@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from raddle.errors import RaddleError
 
-__all__ = ["FatalAnswer", "InvalidAnswer", "NoPicture", "PictureError", "TransientError", "UpstreamError"]
+__all__ = [
+    "FatalAnswer",
+    "InvalidAnswer",
+    "LateError",
+    "NoPicture",
+    "NothingSaid",
+    "PictureError",
+    "TransientError",
+    "UpstreamError",
+]
 
 
 class UpstreamError(RaddleError):
@@ -13,6 +22,10 @@ class UpstreamError(RaddleError):
 
 class TransientError(UpstreamError):
     """The connection broke, it took too long, HTTP 408, 409 or 5xx: worth another try."""
+
+
+class LateError(TransientError, TimeoutError):
+    """The item's time was over; the message says what it waited for."""
 
 
 class InvalidAnswer(UpstreamError):
@@ -29,3 +42,7 @@ class PictureError(RaddleError):
 
 class NoPicture(PictureError):
     """The item names no picture."""
+
+
+class NothingSaid(RaddleError):
+    """The item has no text."""

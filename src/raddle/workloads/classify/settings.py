@@ -14,6 +14,8 @@ from raddle.errors import ConfigError, MissingExtra
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic_core import ErrorDetails
+
     from raddle.workloads.classify.pictures import Fetcher
     from raddle.workloads.classify.taxonomy import Taxonomy
     from raddle.workloads.classify.values import Provider
@@ -31,6 +33,8 @@ __all__ = [
 _STRICT: Final[Any] = {"extra": "forbid"}
 #: about what one call takes of the tokens per minute
 _CALL_TOKENS: Final = 1500
+#: seconds by which the provider gives up before the run
+_BEFORE: Final = 0.25
 #: items that wait while a thread of the offline models takes some of them together
 _PER_THREAD: Final = 32
 #: one more item for so many that the endpoints take
@@ -232,19 +236,24 @@ def _upstream(settings: Settings, taxonomy: Taxonomy) -> Provider:
 
     endpoints = []
     for each in settings.endpoints:
-        key = os.environ.get(each.key_env)
+        secret = os.environ.get(each.key_env)
+        try:
+            key = Key(secret) if secret else None
+        except ConfigError as error:
+            raise ConfigError(f"key_env={each.key_env!r}: {error}") from None
         endpoints.append(
             Endpoint(
                 url=each.url,
                 model=each.model,
-                key=Key(key) if key else None,
+                key=key,
                 requests_per_minute=each.requests_per_minute,
                 tokens_per_minute=each.tokens_per_minute,
                 max_in_flight=each.max_in_flight,
             )
         )
-    # a little more than the run's own deadline, which says "timed_out"; without one an hour is for ever
-    inner = OpenAI(endpoints, taxonomy, timeout=3600.0 if settings.timeout is None else settings.timeout + 1.0)
+    # a little less than the run's own deadline, which knows not what was waited for; without one an hour is for ever
+    timeout = 3600.0 if settings.timeout is None else settings.timeout - min(_BEFORE, settings.timeout / 10)
+    inner = OpenAI(endpoints, taxonomy, timeout=timeout)
     return Cached(inner, settings.cache, key_parts=inner.key_parts)
 
 
@@ -257,8 +266,13 @@ def _validated(table: Mapping[str, Any], where: str) -> Settings:
         return TypeAdapter(Settings).validate_python(table)
     except ValidationError as error:
         # the values themselves are not repeated: a key may have been written where its variable's name belongs
-        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        said = "; ".join(map(_problem, error.errors()))
         raise ConfigError(f"{where}: {said}") from error
+
+
+def _problem(each: ErrorDetails) -> str:
+    place, said = ".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
 
 
 def _missing(error: ImportError) -> ImportError:

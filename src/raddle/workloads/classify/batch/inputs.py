@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import hashlib
 import itertools
 import json
@@ -12,10 +11,11 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from raddle.errors import ConfigError
 from raddle.workloads.classify.batch.rows import Columns, product_from_row, value_of
+from raddle.workloads.classify.batch.tables import LONGEST, Line, csv_lines
 from raddle.workloads.classify.values import Picture, Product
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ __all__ = ["Catalogue", "Entry"]
 _CSV: Final = {".csv": "", ".tsv": "\t", ".tab": "\t"}
 _LINES: Final = {".jsonl", ".ndjson", ".jl"}
 _PICTURES: Final = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
-_DELIMITERS: Final = ",;\t|"
-#: longest cell and longest JSON line, in characters
-_LONGEST: Final = 16 * 2**20
-#: a field may be longer than the longest one taken: its end must be found
-_FIELD_LIMIT: Final = 4 * _LONGEST
 _NO_TEXT: Final = "nothing to classify: no column with a name, type, category, style, tags or description"
 _BOMS: Final = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -133,42 +128,28 @@ class Catalogue:
         return replace(entry, product=row)
 
     def _csv(self) -> Iterator[tuple[dict[str, Any] | Product, str]]:
-        with self._opened() as (file, delimiter):
-            reader = csv.reader(file, delimiter=delimiter)
-            with _wide_fields():
-                header = next(reader, None)
-            if not header:
+        with self._opened() as file:
+            lines = csv_lines(file, delimiter=self.delimiter or _CSV[self.path.suffix.lower()])
+            header = next(lines, None)
+            if header is None:
                 raise ConfigError(
                     f"input={str(self.path)!r} is empty: a first line with the names of columns is needed"
                 )
-            self._check_columns(header)
-            while True:
-                try:
-                    with _wide_fields():  # the limit is the interpreter's; others may set it between two rows
-                        cells = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    yield {}, f"line {reader.line_num}: {error}"
-                    continue
-                if cells:
-                    yield _row(header, cells, reader.line_num, self.encoding)
+            if header.error:
+                raise ConfigError(f"input={str(self.path)!r}: line {header.number}: {header.error}")
+            self._check_columns(header.cells)
+            for line in lines:
+                yield _row(header.cells, line, self.encoding)
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[Any, str]]:
+    def _opened(self) -> Iterator[IO[str]]:
         with self.path.open("rb") as raw:
             start = raw.read(4)
         encoding = next((name for bom, name in _BOMS if start.startswith(bom)), self.encoding)
         if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
             encoding = "utf-8-sig"
         with self.path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
-            delimiter = self.delimiter or _CSV[self.path.suffix.lower()]
-            if not delimiter:
-                first = file.readline(_LONGEST)
-                file.seek(0)
-                unquoted = "".join(first.split('"')[::2])
-                delimiter = max(_DELIMITERS, key=unquoted.count)
-            yield file, delimiter
+            yield file
 
     def _check_columns(self, header: Sequence[str]) -> None:
         row = dict.fromkeys(header, "x")
@@ -179,17 +160,24 @@ class Catalogue:
         ):
             if column and not value_of(row, column):
                 raise ConfigError(f"{option}={column!r}: there is no such column; there are {', '.join(header)[:300]}")
+        product = product_from_row(row, id="", mode=self.by, columns=self.columns)
+        if not (product.picture if self.by == "image" else product.text):
+            option, what = ("--image-column", "pictures") if self.by == "image" else ("--name-column", "texts")
+            raise ConfigError(
+                f"input={str(self.path)!r}: no column of {what} by its name; there are {', '.join(header)[:300]}. "
+                f"Name one by {option}; the first line has to hold the names of columns"
+            )
 
     def _json_lines(self) -> Iterator[tuple[dict[str, Any] | Product, str]]:
         with self.path.open("rb") as file:
             for number in itertools.count(1):
-                line = file.readline(_LONGEST)
+                line = file.readline(LONGEST)
                 if not line:
                     return
-                if len(line) == _LONGEST and not line.endswith(b"\n"):
-                    while (rest := file.readline(_LONGEST)) and not rest.endswith(b"\n"):
+                if len(line) == LONGEST and not line.endswith(b"\n"):
+                    while (rest := file.readline(LONGEST)) and not rest.endswith(b"\n"):
                         pass
-                    yield {}, f"line {number}: longer than {_LONGEST:,} bytes"
+                    yield {}, f"line {number}: longer than {LONGEST:,} bytes"
                     continue
                 if line.strip() and line.strip() != codecs.BOM_UTF8:
                     yield _object(line, number)
@@ -210,27 +198,19 @@ class Catalogue:
             )
 
 
-@contextmanager
-def _wide_fields() -> Iterator[None]:
-    before = csv.field_size_limit(_FIELD_LIMIT)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
-def _row(header: Sequence[str], cells: Sequence[str], line: int, encoding: str) -> tuple[dict[str, Any], str]:
+def _row(header: Sequence[str], line: Line, encoding: str) -> tuple[dict[str, Any], str]:
     row: dict[str, Any] = {}
-    for name, cell in zip(header, cells, strict=False):
+    for name, cell in zip(header, line.cells, strict=False):
         row.setdefault(name, cell)
-    if len(cells) != len(header):
-        return row, f"line {line}: {len(cells)} cells, and {len(header)} columns"
-    if any(len(cell) > _LONGEST for cell in cells):
-        return {}, f"line {line}: a cell is longer than {_LONGEST:,} characters"
-    if any(not cell.isascii() and _undecoded(cell) for cell in cells):
-        readable = {name: cell.encode("utf-8", "replace").decode() for name, cell in row.items()}
-        return readable, f"line {line}: not {encoding}; --encoding says what it is, such as cp1252"
-    return row, ""
+    error = line.error
+    if not error and len(line.cells) != len(header):
+        error = f"{len(line.cells)} cells, and {len(header)} columns"
+    if any(len(cell) > LONGEST for cell in line.cells):
+        row, error = {}, error or f"a cell is longer than {LONGEST:,} characters"
+    if not error and any(not cell.isascii() and _undecoded(cell) for cell in line.cells):
+        row = {name: cell.encode("utf-8", "replace").decode() for name, cell in row.items()}
+        error = f"not {encoding}; --encoding says what it is, such as cp1252"
+    return row, error and f"line {line.number}: {error}"
 
 
 def _undecoded(cell: str) -> bool:

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from raddle.workloads.classify.batch.rows import value_of
+from raddle.workloads.classify.batch.tables import csv_lines
 from raddle.workloads.classify.service.queries import Item
-from raddle.workloads.classify.service.rows import dumps
+from raddle.workloads.classify.service.rows import dumps, product_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["BadInput", "TooMany", "Upload", "form_of", "from_pictures", "items_of", "parse_json", "rows_of"]
+__all__ = [
+    "BadInput",
+    "TooMany",
+    "Upload",
+    "check_columns",
+    "form_of",
+    "from_pictures",
+    "items_of",
+    "parse_json",
+    "rows_of",
+]
 
 _JSON: Final = {"application/json", "text/json"}
 _LINES: Final = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"}
-_CSV: Final = {"text/csv", "application/csv", "text/tab-separated-values", "application/vnd.ms-excel"}
-_SUFFIXES: Final = {".json": "json", ".jsonl": "lines", ".ndjson": "lines", ".csv": "csv", ".tsv": "csv"}
+_CSV: Final = {"text/csv", "application/csv", "application/vnd.ms-excel"}
+_TSV: Final = {"text/tab-separated-values"}
+#: forms of tables; "": found out
+_DELIMITERS: Final = {"csv": "", "tsv": "\t"}
+_SUFFIXES: Final = {".json": "json", ".jsonl": "lines", ".ndjson": "lines", ".csv": "csv", ".tsv": "tsv"}
 _DEEPEST: Final = 32
 _LONGEST_ID: Final = 500
 
@@ -43,9 +56,9 @@ class Upload:
 
 
 def form_of(content_type: str, name: str = "") -> str | None:
-    """Return "json", "lines" or "csv" by content type, else by the suffix of a file's name; None: something else."""
+    """Return "json", "lines", "csv" or "tsv" by content type, else by the suffix of a file's name; None: another."""
     kind = content_type.partition(";")[0].strip().lower()
-    for form, kinds in (("json", _JSON), ("lines", _LINES), ("csv", _CSV)):
+    for form, kinds in (("json", _JSON), ("lines", _LINES), ("csv", _CSV), ("tsv", _TSV)):
         if kind in kinds:
             return form
     dot = name.rfind(".")
@@ -59,8 +72,8 @@ def rows_of(body: bytes, form: str, *, most: int) -> list[dict[str, Any]]:
         BadInput: it cannot be read
         TooMany: more rows than `most`
     """
-    if form == "csv":
-        return _limited(_csv(body), most)
+    if form in _DELIMITERS:
+        return _limited(_csv(body, _DELIMITERS[form]), most)
     text = _text(body)
     return _limited(_objects(text) if form == "json" else _lines(text), most)
 
@@ -84,6 +97,25 @@ def items_of(rows: Sequence[dict[str, Any]], *, id_column: str | None = None) ->
     for position, row in enumerate(rows):
         _refuse_deep(row, position)
     return [Item(place, _clean(one), dumps(row), None) for place, (one, row) in enumerate(zip(ids, rows, strict=True))]
+
+
+def check_columns(items: Sequence[Item], *, mode: str, columns: Mapping[str, str | None]) -> None:
+    """Refuse items of which none can be labelled: a wrong name of a column, or a first line that names none.
+
+    Raises:
+        BadInput: no item has the columns
+    """
+    for option, column in columns.items():
+        if column and not any(value_of(json.loads(item.row), column) for item in items):
+            raise BadInput(f"{option}_column={column!r}: no item has anything there")
+    products = (product_of(item, mode=mode, columns=columns) for item in items)
+    if mode == "image" and not any(product.picture for product in products):
+        raise BadInput("no item names a picture; say by image_column= which column does")
+    if mode == "text" and not any(product.text for product in products):
+        raise BadInput(
+            "no item has a name, type, category, style, tags or description; say by name_column= which column is its"
+            " name. The first line of a table has to hold the names of columns"
+        )
 
 
 def from_pictures(uploads: Sequence[Upload]) -> list[Item]:
@@ -158,21 +190,21 @@ def _object(row: Any, where: str) -> dict[str, Any]:
     return row
 
 
-def _csv(body: bytes) -> Iterator[dict[str, Any]]:
-    text = _text(body)
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t|", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        if not any(header):
-            raise BadInput("line 1: no column names")
-        for cells in reader:
-            if any(cells):
-                # of columns of one name, and of cells beyond the last column, the first count
-                yield dict(reversed([*zip(header, cells, strict=False)]))
-    except csv.Error as error:
-        raise BadInput(f"line {reader.line_num}: {error}") from error
+def _csv(body: bytes, delimiter: str) -> Iterator[dict[str, Any]]:
+    lines = csv_lines(io.StringIO(_text(body), newline=""), delimiter=delimiter)
+    header: list[str] = []
+    for line in lines:
+        if line.error:
+            raise BadInput(f"line {line.number}: {line.error}")
+        if not header:
+            header = [name.strip() for name in line.cells]
+            if not any(header):
+                raise BadInput(f"line {line.number}: no column names")
+        elif any(line.cells):
+            # of columns of one name, and of cells beyond the last column, the first count
+            yield dict(reversed([*zip(header, line.cells, strict=False)]))
+    if not header:
+        raise BadInput("line 1: no column names")
 
 
 def _refuse_deep(row: dict[str, Any], position: int) -> None:

@@ -15,6 +15,7 @@ from raddle.workloads.classify.service import models, queries
 from raddle.workloads.classify.service.inputs import (
     BadInput,
     Upload,
+    check_columns,
     form_of,
     from_pictures,
     items_of,
@@ -78,6 +79,8 @@ def _entrance(router: APIRouter, jobs: Jobs, settings: ServiceSettings, answer: 
             raise Full  # before the body is read
         uploaded, items = await _items(request, settings, id_column)
         columns = {"name": name_column, "image": image_column}
+        if not uploaded:
+            await asyncio.to_thread(check_columns, items, mode=mode, columns=columns)
         job = await jobs.submit(items, mode="image" if uploaded else mode, columns=columns)
         response.headers["Location"] = f"/jobs/{job.row.id}"
         return answer(job.row)

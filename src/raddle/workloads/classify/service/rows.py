@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import raddle
     from raddle.workloads.classify.service.queries import Item
 
-__all__ = ["csv_lines", "dumps", "outcome_body", "product_of", "public_error", "seed_result"]
+__all__ = ["csv_lines", "dumps", "late", "outcome_body", "product_of", "public_error", "seed_result"]
 
 _OURS: Final = "raddle.errors.RaddleError"
 
@@ -44,6 +44,11 @@ def outcome_body(product: Product, outcome: raddle.Outcome, position: int) -> st
     said = label_fields(outcome.value) if outcome.ok else {"error": public_error(outcome)}
     row = output_row(id=product.id, name=product.name, status=outcome.status.value, **said)
     return dumps({"position": position, **row})
+
+
+def late(outcome: raddle.Outcome) -> bool:
+    """Whether an item failed since its time was over: the provider gives up a moment before the run would."""
+    return outcome.error is not None and any(name.endswith("TimeoutError") for name in outcome.error.lineage)
 
 
 def public_error(outcome: raddle.Outcome) -> str:

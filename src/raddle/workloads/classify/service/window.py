@@ -16,10 +16,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import raddle
+from raddle.workloads.classify.errors import NothingSaid
 from raddle.workloads.classify.service import queries
 from raddle.workloads.classify.service.job import Job, Work
 from raddle.workloads.classify.service.queries import NewOutcome
-from raddle.workloads.classify.service.rows import outcome_body, product_of, public_error
+from raddle.workloads.classify.service.rows import late, outcome_body, product_of, public_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -136,6 +137,8 @@ class Window:
             job.started = self._now()
         _tell_batch(job, work.item)
         product = product_of(work.item, mode=job.row.mode, columns=job.columns)
+        if product.mode == "text" and not product.text:
+            raise NothingSaid("nothing to classify: no name, type, category, style, tags or description")
         # A task of its own, so that cancelling the job ends this call and not the worker that waits for it.
         call = asyncio.ensure_future(self._provider.label(product))
         job.calls.add(call)
@@ -159,6 +162,8 @@ class Window:
             product, label = outcome.value
             outcome = outcome._replace(value=label)
         else:
+            if late(outcome):
+                outcome = outcome._replace(status=raddle.Status.TIMED_OUT)
             product = product_of(item, mode=job.row.mode, columns=job.columns)
             _tell_failure(job, item, outcome)
         self._figures.add(outcome)

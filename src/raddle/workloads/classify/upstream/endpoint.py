@@ -67,7 +67,7 @@ class Endpoint:
         """
         parts = urlsplit(self.url)
         if parts.username is not None or parts.password is not None:
-            raise ConfigError("url: has a user or a password in it; give the key as key=Key(...)")
+            raise ConfigError("url: has a user or a password in it; the key is given apart from it")
         if parts.query or parts.fragment:
             raise ConfigError("url: ends at the version, such as https://host/v1; no ?query and no #fragment")
         if parts.scheme not in ("http", "https") or not parts.hostname:

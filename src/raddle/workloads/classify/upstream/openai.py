@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import raddle
 from raddle.errors import ConfigError
-from raddle.workloads.classify.errors import FatalAnswer, InvalidAnswer, NoPicture, TransientError
+from raddle.workloads.classify.errors import FatalAnswer, InvalidAnswer, LateError, NoPicture, TransientError
 from raddle.workloads.classify.upstream.answers import Unusable, completion, label_of
 from raddle.workloads.classify.upstream.pool import Ended, Pool
 from raddle.workloads.classify.upstream.prompt import FORMATS, Prompt
@@ -33,8 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenAI"]
 
+_log = logging.getLogger(__name__)
 #: seconds before the engine's own deadline, so that the error tells what it waited for
 _BEFORE: Final = 0.05
+_REMEDY: Final = {
+    "HTTP 404": ": is the url right, up to and with its version such as /v1, and does it have this model?",
+    "HTTP 405": ": is the url right, up to and with its version such as /v1?",
+}
 #: tokens: characters of English per token, a picture of low detail
 _CHARACTERS, _PICTURE = 4.0, 300.0
 
@@ -133,6 +139,10 @@ class OpenAI:
         self._wire = Wire(most=max_answer, connect=min(10.0, try_timeout))
         #: what each endpoint was found to know
         self._formats = [FORMATS[0]] * len(self._endpoints)
+        #: what went wrong with the last call, "" if nothing: why items that were never sent had to wait
+        self._trouble = ""
+        #: endpoints of which it was said that they fail
+        self._told: set[int] = set()
         #: tokens of an answer, as far as seen
         self._usual_answer = most_tokens / 2
 
@@ -159,7 +169,8 @@ class OpenAI:
         """Return the label of one product.
 
         Raises:
-            TransientError: no answer in time, or not after `attempts`, or the budget for retries is used up
+            LateError: no label in time
+            TransientError: no answer after `attempts`, or the budget for retries is used up
             InvalidAnswer: the answer was unusable twice
             FatalAnswer: the request was refused for good, or every key was
             PictureError: what `load` raises; `NoPicture` if the product has none
@@ -177,8 +188,10 @@ class OpenAI:
             if not limit.expired():
                 raise
             calls, last = (0, "its picture was not there") if item is None else (item.calls, item.last)
+            if item is not None and not calls and self._trouble:
+                last = f"{last}, and a call of another item had failed: {self._trouble}"
             seconds = self._clock() - began
-            raise TransientError(f"no label within {seconds:.1f} s and calls={calls}; at last {last}") from error
+            raise LateError(f"no label within {seconds:.1f} s and calls={calls}; at last {last}") from error
 
     # ------------------------------------------------------------------------------------------------- one item
 
@@ -209,7 +222,7 @@ class OpenAI:
             elif tried.kind == "format":
                 self._step_down(tried)
             else:
-                raise FatalAnswer(f"the endpoint refused the request: {tried.error}")
+                raise FatalAnswer(f"the endpoint refused the request: {tried.error}{_REMEDY.get(tried.error, '')}")
 
     def _judge(self, item: _Item, tried: _Tried) -> Label | None:
         """Return the label, or None to ask again."""
@@ -274,7 +287,18 @@ class OpenAI:
             tried = _Tried("transient", place.lane, error=f"no answer within try_timeout={self._try_timeout:g} s")
         finally:
             self._queue.leave(place, ended)
+        self._note(place.lane, ended.verdict, tried.error)
         return tried
+
+    def _note(self, number: int, verdict: Verdict, error: str) -> None:
+        """Remember what went wrong; say once that an endpoint is left alone, since all may wait for it."""
+        self._trouble = "" if verdict == "ok" else error
+        if verdict == "ok":
+            self._told.discard(number)
+        elif number not in self._told and self._pool.lanes[number].figures(self._clock()).state == "open":
+            self._told.add(number)
+            model = self._endpoints[number].model
+            _log.warning("model=%r: its endpoint fails (%s); asked now and then until it answers", model, error)
 
     def _read(self, place: Place, reply: Reply, form: Format) -> tuple[Ended, _Tried]:
         kind = kind_of(reply.status, reply.headers, reply.body)
