@@ -209,7 +209,7 @@ def test_a_dry_run_writes_nothing_and_says_what_would_change_and_why(tmp_path: P
 
 
 def test_a_file_that_is_as_it_shall_be_costs_no_writing(tmp_path: Path) -> None:
-    films = library(tmp_path / "films", *["full"] * 20)
+    films = library(tmp_path / "films", *["full"] * 8)
     asked = policy(tmp_path, KEEP_ENGLISH)
     rows("run", asked, films)
     stamps = {path: path.stat().st_mtime_ns for path in (films, *films.iterdir())}
@@ -221,7 +221,7 @@ def test_a_file_that_is_as_it_shall_be_costs_no_writing(tmp_path: Path) -> None:
     words = ["run", str(asked), str(films), "--json", "--progress", "none"]
     done = subprocess.run([sys.executable, "-c", read_self, *words], capture_output=True, text=True, check=True)
     _, summary = read_rows(done.stdout)
-    assert summary["unchanged"] == 20
+    assert summary["unchanged"] == 8
     size = sum(path.stat().st_size for path in films.glob("*.mkv"))
     own = int(done.stderr) - len(done.stdout.encode())  # rows of the state are left: pages of 4 KiB
     assert own < 200_000 < size
@@ -341,7 +341,11 @@ def test_encodes_and_light_work_have_permits_of_their_own(
 
 @pytest.mark.parametrize(
     ("program", "how", "code"),
-    [("hang", signal.SIGINT, 130), ("hang", signal.SIGTERM, 143), ("stubborn", signal.SIGINT, 130)],
+    [
+        ("hang", signal.SIGINT, 130),
+        pytest.param("hang", signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param("stubborn", signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_the_programs_and_every_file_is_told(
     tmp_path: Path, program: str, how: signal.Signals, code: int

@@ -81,9 +81,23 @@ def test_a_path_that_is_not_there_is_a_failure_of_its_own(tmp_path: Path) -> Non
     assert (summary["unchanged"], summary["failed"]) == (1, 1)
 
 
+def test_a_failure_is_called_so_once(tmp_path: Path) -> None:
+    (tmp_path / "bad.mkv").touch()
+    told = run("run", policy(tmp_path, CLEAR), tmp_path / "bad.mkv", code=1).stdout
+    assert "1 failed" in told
+    assert told.rpartition("failed:\n")[2].startswith(f"  {tmp_path / 'bad.mkv'}: path=")
+
+
 def test_an_empty_folder_is_no_failure(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     assert "0 files: no video files here" in run("run", policy(tmp_path, CLEAR), tmp_path / "films").stdout
+
+
+def test_an_empty_folder_has_nothing_to_show(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    shown = run("inspect", tmp_path / "films")
+    assert shown.stdout == ""
+    assert "no video files here" in shown.stderr
 
 
 def test_the_state_in_the_file_is_used_and_a_flag_beats_it(tmp_path: Path) -> None:

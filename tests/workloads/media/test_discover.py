@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raddle.workloads.media.discover import SUFFIXES, Found, discover
@@ -177,6 +177,7 @@ def test_a_relative_path_stays_relative(tmp_path: Path, monkeypatch: pytest.Monk
     assert (found.path, found.leads_to) == ("films/a.mkv", "")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(SUFFIXES)), st.data())
 def test_suffixes_in_any_case_are_taken(suffix: str, data: st.DataObject) -> None:
     cased = "".join(data.draw(st.sampled_from((letter.lower(), letter.upper()))) for letter in suffix)

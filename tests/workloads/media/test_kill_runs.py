@@ -44,7 +44,7 @@ from media_safety import (
 )
 
 FILES = 40
-KILLS = [pytest.param(3, id="3"), pytest.param(50, id="50", marks=pytest.mark.chaos)]
+KILLS = [pytest.param(3, id="3", marks=pytest.mark.slow), pytest.param(50, id="50", marks=pytest.mark.chaos)]
 
 FIRST = """
   - name: tracks

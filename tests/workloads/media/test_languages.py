@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raddle.workloads.media.languages import canonical, nearest, normal
@@ -60,6 +60,7 @@ def test_what_was_perhaps_meant(word: str, code: str | None) -> None:
     assert nearest(word) == code
 
 
+@settings(deadline=None)
 @given(st.text(max_size=8))
 def test_codes_of_codes_are_themselves(word: str) -> None:
     code = canonical(word)

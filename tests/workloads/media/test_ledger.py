@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raddle.errors import ConfigError, ItemCancelled
@@ -62,6 +62,7 @@ def test_verdicts(free: int, total: int, pending: int, min_free: int, size: int,
     assert verdict(Space(free, total), pending=pending, min_free=min_free, size=size) == found
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 100), max_size=12), st.integers(0, 50), st.integers(50, 200))
 def test_what_fits_never_exceeds_the_disk(sizes: list[int], min_free: int, total: int) -> None:
     pending = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -23,7 +24,7 @@ from media_operations import OPERATIONS, broken_rule, brought, format_of, mkvmer
 from media_safety import Home
 
 from raddle.errors import ConfigError
-from raddle.workloads.media.clips import Attached, Clip, Sound, Text
+from raddle.workloads.media.clips import Attached, Clip, Sound, Text, find_ffmpeg, font_bytes
 from raddle.workloads.media.policy import parse_policy
 from raddle.workloads.media.sample import make_samples
 
@@ -56,8 +57,11 @@ FILES = {
     ),
     "lossless": Clip(name="lossless.mkv", audio=(Sound(codec="flac", language="eng"), Sound(codec="vorbis"))),
     "dated": Clip(name="dated.mkv", extra=("-metadata", "date=1999-05-04")),
+    "interlaced": Clip(
+        name="interlaced.mkv", video="mpeg2video", rate="50", extra=("-vf", "interlace", "-flags:v", "+ilme+ildct")
+    ),
     "odd": Clip(name="odd.mkv", video="mpeg4", width=126, height=90, rate="24000/1001"),
-    **{name: CLIPS[name] for name in ("cover", "avi", "webm", "ts", "mpg", "mov", "mp4", "hdr", "hevc")},
+    **{name: CLIPS[name] for name in ("cover", "avi", "webm", "ts", "mpg", "mov", "mp4", "hdr", "hevc", "two")},
 }
 
 ALL_LOSSES = "losses: [styling, bitmap_subtitles, attachments, data, pictures]"
@@ -241,6 +245,62 @@ def test_what_container_and_encodes_must_carry(tmp_path: Path) -> None:
     assert [each["format"]["tags"]["title"] for each in told] == ["Everything", "With a cover"]
 
 
+def with_cover_before_font(folder: Path) -> Path:
+    """A film as people have them: `cover.jpg` is its first attachment."""
+    ffmpeg, (cover, font) = find_ffmpeg(), (folder / "cover.jpg", folder / "Sans.ttf")
+    font.write_bytes(font_bytes("Sans.ttf"))
+    picture = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", "color=red:size=32x32", "-frames:v", "1", cover]
+    subprocess.run(picture, check=True, timeout=30)
+    words = [word for path in (cover, font) for word in ("-attach", str(path))]
+    for number, (name, kind) in enumerate((("cover.jpg", "image/jpeg"), ("Sans.ttf", "application/x-truetype-font"))):
+        words += [f"-metadata:s:t:{number}", f"filename={name}", f"-metadata:s:t:{number}", f"mimetype={kind}"]
+    return Path(shutil.copyfile(built(Clip(name="film.mkv", extra=tuple(words))), folder / "film.mkv"))
+
+
+@pytest.mark.parametrize("step", ["audio: {to: flac}", "video: {to: hevc, crf: 40, preset: ultrafast}"])
+def test_a_cover_before_a_font_is_no_hindrance(tmp_path: Path, step: str) -> None:
+    """ffmpeg attaches covers last, whatever is asked for."""
+    path = with_cover_before_font(tmp_path)
+    assert [str(stream) for stream in seen(path)[-2:]] == ["cover", "attachment Sans.ttf"]
+    (result,) = brought(policy(step), path, state=tmp_path / "state")
+    assert result.status == "done", result.reason
+    assert [str(stream) for stream in seen(path)[-2:]] == ["attachment Sans.ttf", "cover"]
+    (again,) = brought(policy(step), path, state=tmp_path / "state")
+    assert again.status == "unchanged", again.changes
+
+
+@pytest.mark.parametrize(("codec", "fields"), [("h264", "1"), ("hevc", "0")])
+def test_interlaced_pictures_stay_so_or_it_is_told(tmp_path: Path, codec: str, fields: str) -> None:
+    path = placed("interlaced", tmp_path)
+    unless = policy(f"video: {{to: {codec}, unless: {{exists: {{interlaced: true}}}}}}")
+    (left,) = brought(unless, path, state=tmp_path / "state")
+    assert left.status == "unchanged"
+    text = policy(f"video: {{to: {codec}, crf: 40, preset: ultrafast, max_height: 48}}")
+    (result,) = brought(text, path, state=tmp_path / "state")
+    assert result.status == "done", result.reason
+    assert any("interlaced" in warning for warning in result.warnings) == (codec != "h264")
+    asked = ["-select_streams", "v", "-show_frames", "-show_entries", "frame=interlaced_frame", "-of", "csv=p=0"]
+    done = subprocess.run(["ffprobe", "-v", "error", *asked, path], capture_output=True, text=True, check=True)
+    assert {line[0] for line in done.stdout.splitlines() if line} == {fields}
+
+
+def test_tags_that_mp4_has_no_place_for_are_told_and_asked_for_once(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    tagged = policy("rules: [{when: {exists: {type: video}}, then: {set_tag: {shelf: left, genre: Drama}}}]")
+    told = ("MP4 has no place for the tags shelf",)
+    mp4 = placed("mp4", tmp_path)
+    (first,) = brought(tagged, mp4, state=state)
+    assert (first.status, first.changes, first.warnings) == ("done", ('tag genre: "Drama"',), told)
+    (second,) = brought(tagged, mp4, state=state)
+    assert second.status == "unchanged"
+    path = placed("two", tmp_path)
+    (marked,) = brought(tagged, path, state=state)
+    assert (marked.status, marked.warnings) == ("done", ())
+    (moved,) = brought(policy("container: {to: mp4}"), path, state=state)
+    assert (moved.status, moved.warnings) == ("done", told)
+    assert "clear tag shelf" in moved.changes
+
+
 def test_encoding_high_dynamic_range_keeps_its_colours_and_says_what_goes(tmp_path: Path) -> None:
     path = placed("hdr", tmp_path)
     text = policy("video: {to: hevc, crf: 40, preset: ultrafast, max_height: 48}")
@@ -254,6 +314,8 @@ def test_encoding_high_dynamic_range_keeps_its_colours_and_says_what_goes(tmp_pa
 # ------------------------------------------------------------------------------------------------ sweeps over a library
 
 QUICK = ("keep_audio", "keep_subtitles", "attachments", "order", "defaults", "clear", "rules", "skip_if")
+#: part of every run: one that drops streams, one that only writes headers, one that sorts
+QUICKEST = ("keep_subtitles", "defaults", "order")
 
 
 @pytest.fixture(scope="session")
@@ -322,7 +384,9 @@ def test_a_sweep_over_forty_files_and_the_real_clips(operation: str, library: Pa
     print(f"\n| {sweep(operation, library, tmp_path)} |")
 
 
-@pytest.mark.parametrize("operation", QUICK)
+@pytest.mark.parametrize(
+    "operation", [pytest.param(name, marks=() if name in QUICKEST else pytest.mark.slow) for name in QUICK]
+)
 def test_a_sweep_over_the_first_files(operation: str, tmp_path: Path, small: Path) -> None:
     folder = Path(shutil.copytree(small, tmp_path / "films"))
     results = brought(OPERATIONS[operation], folder, state=tmp_path / "state")

@@ -100,7 +100,7 @@ def test_nothing_grows_and_nothing_that_fits_is_encoded(file: MediaFile, policy:
 
 
 @given(files)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_a_step_that_names_nothing_for_a_file_plans_nothing(file: MediaFile) -> None:
     kept = planned("keep_subtitles: {languages: all}", file)
     assert kept.changes == ()

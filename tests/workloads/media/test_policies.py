@@ -91,6 +91,7 @@ def languages(before: list[Seen], after: list[Seen], clip: str) -> None:
     assert spoken <= {"eng", "und"} or spoken == {first}, clip
     assert all(s.language == "eng" or "F" in s.flags for s in after if s.kind == "subtitle")
     assert {s.codec for s in after} <= {s.codec for s in before}
+    assert kinds(before)["attachment"] == kinds(after)["attachment"]
 
 
 def phone(_: list[Seen], after: list[Seen], clip: str) -> None:
@@ -179,6 +180,13 @@ def test_saving_space_is_for_what_is_large_and_old() -> None:
 
 def blocks(page: Path) -> list[str]:
     return re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_policy_of_the_how_to_is_the_file_of_that_name() -> None:
+    """Word for word: a reader who takes the file must not lose what the page says is kept."""
+    text = (ROOT / "docs/policies/keep-my-languages.yaml").read_text(encoding="utf-8")
+    assert blocks(PAGES[0])[0] == text.partition("\n")[2]
+    assert "This one is `keep-my-languages.yaml`" in PAGES[0].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -172,14 +172,14 @@ def test_what_is_no_policy_says_where(text: str, message: str) -> None:
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_any_text_is_read_or_refused_with_a_message(text: str) -> None:
     with contextlib.suppress(ConfigError):
         assert parse_policy(text).steps
 
 
 @given(st.text(alphabet="version: 1\nsteps:[]{},-&*!#|>'\"keep_audiolanguages", max_size=120))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_what_looks_like_a_policy_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(ConfigError):
         assert parse_policy(text).steps
@@ -249,7 +249,7 @@ def test_the_digest_changes_when_results_may(step: str, top: str) -> None:
 
 
 @given(policies, policies)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_different_steps_have_different_digests(one: Policy, other: Policy) -> None:
     assert (policy_digest(one) == policy_digest(other)) == (one == other)
     assert re.fullmatch("[0-9a-f]{64}", policy_digest(one))

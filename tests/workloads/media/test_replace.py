@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raddle.errors import ConfigError
@@ -75,6 +75,7 @@ def without_temporaries(files: dict[str, bytes]) -> dict[str, bytes]:
 # --------------------------------------------------------------------------------------------------------- names
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=255).filter(lambda raw: b"/" not in raw and b"\0" not in raw))
 def test_temporary_names_fit_and_are_known(raw: bytes) -> None:
     name = os.fsdecode(raw)

@@ -106,7 +106,7 @@ def test_what_is_not_known_never_holds() -> None:
     assert not holds(ask.Exists(ask.Tracks(channels=(("gte", 0.0),))), file, Words())
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(files, conditions)
 def test_not_and_or_are_what_logic_says(file: MediaFile, condition: ask.Condition) -> None:
     truth = holds(condition, file, Words())
@@ -206,7 +206,7 @@ def test_rules_ask_of_what_stays() -> None:
     assert planned(step, FILE).changes == ('remove audio 2 (fre, ac3 5.1 "VFF")',)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(files, conditions)
 def test_what_holds_can_be_said(file: MediaFile, condition: ask.Condition) -> None:
     if holds(condition, file, Words()):

@@ -88,6 +88,12 @@ def test_no_files_are_no_sample(count: int, tmp_path: Path) -> None:
         make_samples(tmp_path, count)
 
 
+def test_a_file_is_no_folder_for_samples(tmp_path: Path) -> None:
+    (tmp_path / "film.mkv").touch()
+    with pytest.raises(ConfigError, match="is a file"):
+        make_samples(tmp_path / "film.mkv", 1)
+
+
 def test_clips_are_made_once() -> None:
     assert built(CLIPS["silent"]) is built(CLIPS["silent"])
 

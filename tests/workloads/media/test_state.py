@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,28 @@ def result(status: Any, path: str = "/films/a.mkv", **more: Any) -> Result:
 
 def state(folder: Path, digest: str = "d") -> State:
     return State(folder, policy="policy.yaml", digest=digest)
+
+
+#: the user is one that the system does not know, as in many a container
+NO_HOME = """
+import os
+from raddle.errors import ConfigError
+from raddle.workloads.media.state import default_state
+os.setgroups([])
+os.setuid(54321)
+try:
+    default_state()
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become a user without a home")
+def test_without_a_home_the_state_has_to_be_named() -> None:
+    environment = {name: text for name, text in os.environ.items() if name not in {"HOME", "XDG_STATE_HOME"}}
+    argv = [sys.executable, "-c", NO_HOME]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30, env=environment)
+    assert "name one with --state" in done.stdout
 
 
 # -------------------------------------------------------------------------------------------------------- state

@@ -43,13 +43,14 @@ _ENOUGH = 2
 
 def inspect_files(paths: Sequence[str], *, recursive: bool, as_json: bool, signals: Signals) -> int:
     """Show what is in the files; return the exit code."""
-    bad = False
+    bad = any_here = False
     with raddle.run(
         _look, jobs_for(paths, recursive=recursive), backend="threads", workers=granted_cpus(), name="media inspect"
     ) as run:
         signals.stop_by(run.kill)
         for outcome in run:
             path: str = outcome.item.path
+            any_here = True
             bad |= not outcome.ok
             if as_json:
                 echo_json({**path_json("path", path), **_outcome_json(outcome, _media_json)})
@@ -58,6 +59,8 @@ def inspect_files(paths: Sequence[str], *, recursive: bool, as_json: bool, signa
                     typer.echo(line)
             else:
                 typer.echo(f"{printable(path)}: {printable(_why(outcome))}\n")
+        if not any_here and not as_json:
+            say(NONE_HERE)
     return 128 + signals.number if signals.number else NOT_ALL_OK if bad else 0
 
 

@@ -55,6 +55,8 @@ _SPACES: Final = {
     10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp", 15: "ipt-c2",
     16: "ycgco-re", 17: "ycgco-ro",
 }  # fmt: skip
+#: libav's numbers of orders of fields; 0 is not known, 1 progressive
+_FIELD_ORDERS: Final = range(2, 6)
 _RANGES: Final = {1: "tv", 2: "pc"}
 
 
@@ -183,6 +185,7 @@ def _sight(stream: Any, context: Any) -> dict[str, Any]:
     return {
         "width": context.width or None,
         "height": context.height or None,
+        "interlaced": context.field_order in _FIELD_ORDERS,
         "frame_rate": _frame_rate(stream.average_rate, stream.base_rate),
         "pixel_format": context.pix_fmt or "",
         "colour": tuple((name, value) for name, value in colour if value),

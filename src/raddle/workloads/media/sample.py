@@ -5,17 +5,15 @@ What the files hold depends on count and seed only; that is decided before anyth
 
 from __future__ import annotations
 
+import os
 import random
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import raddle
 from raddle import errors
 from raddle.workloads.media.clips import Attached, Clip, Sound, Text, find_ffmpeg, write_clip
-
-if TYPE_CHECKING:
-    import os
-    from pathlib import Path
 
 __all__ = ["make_samples", "sample_clips"]
 
@@ -65,9 +63,11 @@ def make_samples(
         ffmpeg: the program; default: the system's, else that of imageio-ffmpeg
 
     Raises:
-        ConfigError: an argument that cannot work, a file that is there already, or no ffmpeg
+        ConfigError: an argument that cannot work, a folder that is none, a file that is there already, or no ffmpeg
         CalledProcessError: ffmpeg could not
     """
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise errors.ConfigError(f"folder={os.fspath(folder)!r} is a file: name a folder")
     clips = sample_clips(count, seed)
     make = partial(write_clip, folder=folder, ffmpeg=ffmpeg or find_ffmpeg())
     with raddle.run(make, clips, backend="threads", workers=workers, on_error="fail", memory=None) as made:

@@ -59,9 +59,16 @@ _COUNTED: Final = ("unchanged", "skipped", "cancelled", "resumed")
 
 
 def default_state() -> Path:
-    """Return where the state is when nobody says so."""
+    """Return where the state is when nobody says so.
+
+    Raises:
+        ConfigError: the user has no home
+    """
     base = os.environ.get("XDG_STATE_HOME", "")
-    home = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state"  # noqa: PTH117 - a text so far
+    try:
+        home = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state"  # noqa: PTH117 - a text so far
+    except RuntimeError as error:
+        raise ConfigError("state=None: this user has no home folder to keep it in; name one with --state") from error
     return home / "raddle" / "media"
 
 

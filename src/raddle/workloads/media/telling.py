@@ -131,15 +131,16 @@ class Told:
                 typer.echo(f"  {length_text(seconds)}  {path}")
         bad = self._counts["failed"] + self._counts["cancelled"]
         if self._failed:
-            typer.echo("not done:" if self._counts["cancelled"] else "failed:")
+            mixed = self._counts["cancelled"] > 0
+            typer.echo("not done:" if mixed else "failed:")
             for result in self._failed:
-                _tell_failed(result)
+                _tell_failed(result, which=f"{result.status}: " if mixed else "")
         if bad > len(self._failed):
             typer.echo(f"  and {bad - len(self._failed):,} more; --json tells each")
 
 
-def _tell_failed(result: Result) -> None:
-    typer.echo(f"  {printable(result.path)}: {result.status}: {printable(result.reason)}")
+def _tell_failed(result: Result, *, which: str) -> None:
+    typer.echo(f"  {printable(result.path)}: {which}{printable(result.reason)}")
     for line in result.said[-_SAID:]:
         typer.echo(f"    | {printable(line)}")
 
@@ -160,7 +161,7 @@ def _tell_planned(result: Result) -> None:
 
 def _saved_text(before: int, after: int) -> str:
     saved = before - after
-    share = f" ({100 * saved / before:.1f} %)" if before else ""
+    share = f" ({100 * abs(saved) / before:.1f} %)" if before else ""
     word = f"{size_text(saved)} saved{share}" if saved >= 0 else f"{size_text(-saved)} more{share}"
     return f"{size_text(before)} before, {size_text(after)} after: {word}"
 

@@ -40,6 +40,8 @@ class Stream:
     rotation: int | None = None
     #: players turn it over, left and right, before that
     mirrored: bool = False
+    #: each frame holds two fields, half a frame's time apart
+    interlaced: bool = False
     #: frames per second, as a fraction in text ("24000/1001"), "" where it varies or is not known
     frame_rate: str = ""
     pixel_format: str = ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from raddle.workloads.media.health import Health, Level, StreamHealth, check
 from raddle.workloads.media.opening import ProbeError
+from raddle.workloads.media.plan.containers import MP4_TEXTS
 
 if TYPE_CHECKING:
     import os
@@ -24,13 +25,6 @@ _LENGTH_WITHIN: Final = 0.5
 _CHAPTER_WITHIN: Final = 0.05
 #: dispositions that come back from a result; MP4 also makes some of others
 _KEPT_BY_BOTH: Final = frozenset({"comment", "hearing_impaired", "visual_impaired"})
-#: ffmpeg writes no others into an MP4
-_KEPT_BY_MP4: Final = frozenset(
-    (
-        *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright"),
-        *("grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords"),
-    )
-)
 #: the writer's own, whatever was asked for
 _WRITERS: Final = frozenset({"creation_time", "encoder", "duration"})
 #: Copied within a container, these keep every byte, with ffmpeg and with mkvmerge. Another container frames them in
@@ -98,15 +92,15 @@ def _whole(plan: Plan, before: MediaFile, result: MediaFile) -> Iterable[str]:
                 yield f"chapter {number} is {new.title!r} at {new.start:.2f} s, planned {asked}"
     tags, found = ({name.lower(): value for name, value in tags} for tags in (plan.tags, result.tags))
     for name in sorted((tags.keys() | found.keys()) - _WRITERS):
-        kept = plan.container not in _MP4 or name in _KEPT_BY_MP4
+        kept = plan.container not in _MP4 or name in MP4_TEXTS
         if kept and tags.get(name) != found.get(name):
             yield f"tag {name} is {found.get(name)!r}, planned {tags.get(name)!r}"
 
 
 def _streams(plan: Plan, old: Health, new: Health) -> Iterable[str]:
     sources = {stream.index: stream for stream in old.media.streams}
-    planned = sorted(plan.outputs, key=lambda output: _is_attached(sources[output.source]))
-    found = sorted(new.media.streams, key=_is_attached)
+    planned = sorted(plan.outputs, key=lambda output: _place_of_kind(sources[output.source]))
+    found = sorted(new.media.streams, key=_place_of_kind)
     if [_sort(sources[output.source]) for output in planned] != [_sort(stream) for stream in found]:
         yield f"the result holds {_kinds(found)}, planned were {_kinds([sources[o.source] for o in planned])}"
         return
@@ -120,8 +114,15 @@ def _streams(plan: Plan, old: Health, new: Health) -> Iterable[str]:
 
 
 def _is_attached(stream: Stream) -> bool:
-    """Matroska lists what is attached behind all tracks, whatever the order of writing."""
     return stream.picture or stream.kind == "attachment"
+
+
+def _place_of_kind(stream: Stream) -> tuple[bool, bool]:
+    """Return the order in which kinds are compared: tracks, attachments, covers.
+
+    Matroska lists what is attached behind all tracks, and ffmpeg attaches covers last, whatever was asked for.
+    """
+    return _is_attached(stream), stream.picture
 
 
 def _sort(stream: Stream) -> str:

@@ -49,7 +49,6 @@ _SPARE: Final = 1 << 20
 _TRIES: Final = 5
 #: part of the time that the program takes, as against checking its result
 _PROGRAM: Final = 90.0
-_HARDWARE: Final = ("_nvenc", "_qsv", "_vaapi")
 
 
 class _ToolFailed(RaddleError):

@@ -56,6 +56,7 @@ def _flagged(stream: Stream, tracks: ask.Tracks) -> bool:
         "original": "original" in stream.dispositions,
         "dub": "dub" in stream.dispositions,
         "hearing_impaired": for_hearing_impaired(stream) or "hearing_impaired" in stream.dispositions,
+        "interlaced": stream.interlaced,
     }
     return all(wanted is None or has[name] == wanted for name in has for wanted in (getattr(tracks, name),))
 

@@ -17,11 +17,25 @@ if TYPE_CHECKING:
     from raddle.workloads.media.policy.values import Container
     from raddle.workloads.media.values import Stream
 
-__all__ = ["SUFFIXES", "contained"]
+__all__ = ["MP4_TEXTS", "SUFFIXES", "contained", "tags_of_mp4"]
 
 #: suffixes, small letters, that name the content rightly; the first is given to new names
 SUFFIXES: Final = {"mkv": (".mkv", ".mk3d", ".mka", ".mks"), "mp4": (".mp4", ".m4v", ".m4a")}
 
+#: tags of the whole file that come back from an MP4 as they were
+MP4_TEXTS: Final = frozenset(
+    (
+        *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright"),
+        *("grouping", "lyrics", "description", "synopsis", "show", "episode_id", "network", "keywords"),
+    )
+)
+#: that ffmpeg writes too, as numbers, times or places
+_MP4_FIGURES: Final = frozenset(
+    (
+        *("creation_time", "track", "disc", "compilation", "hd_video", "media_type", "season_number", "episode_sort"),
+        *("gapless_playback", "location"),
+    )
+)
 _MP4_VIDEO: Final = frozenset({"h264", "hevc", "av1", "mpeg4", "vp9"})
 _MP4_AUDIO: Final = frozenset({"aac", "ac3", "eac3", "mp3", "flac", "opus", "alac"})
 _MP4_PICTURES: Final = frozenset({"mjpeg", "png", "bmp"})
@@ -77,6 +91,24 @@ def _plain(state: State, to: str) -> State:
         {place: one.but(dispositions=one.now.dispositions - lost) for place, one in enumerate(state.drafts)}
     )
     return state.warned(f"container.to={to} cannot say: {', '.join(sorted(lost))}")
+
+
+def tags_of_mp4(tags: dict[str, str], was: dict[str, str], *, written: bool) -> dict[str, str]:
+    """Return the tags that an MP4 has in the end.
+
+    Args:
+        tags: as the policy wants them
+        was: as they are
+        written: the file is written anew, and loses those for which MP4 has no place; else they stay as they are
+    """
+    held = {name: text for name, text in tags.items() if _mp4_holds(name)}
+    if written:
+        return held
+    return {name: held.get(name) or was[name] for name in tags if name in held or name in was}
+
+
+def _mp4_holds(name: str) -> bool:
+    return name.lower().partition("-")[0] in MP4_TEXTS | _MP4_FIGURES  # location-eng
 
 
 def _loss(wish: Container, now: Stream) -> str | None:

@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from raddle.workloads.media.policy.values import Words
     from raddle.workloads.media.values import MediaFile, Stream
 
-__all__ = ["Draft", "Drafts", "Refused", "State", "begun", "encoded", "is_chapter_track", "natural", "stands_last"]
+__all__ = [
+    "Draft",
+    "Drafts",
+    "Refused",
+    "State",
+    "begun",
+    "encoded",
+    "is_chapter_track",
+    "keeps_fields",
+    "natural",
+    "stands_last",
+]
 
 
 class Refused(Exception):
@@ -87,6 +98,11 @@ def begun(file: MediaFile, words: Words) -> State:
     return State(file=file, words=words, drafts=drafts, tags=dict(file.tags))
 
 
+def keeps_fields(codec: str, hardware: str) -> bool:
+    """Whether the encoder for it says of interlaced pictures that they are."""
+    return codec == "h264" and hardware == "none"
+
+
 def encoded(stream: Stream, encode: Encode) -> Stream:
     """Return what a stream is once it is encoded so. A picture that is stored on its side is stored upright then."""
     options = dict(encode.options)
@@ -104,6 +120,7 @@ def encoded(stream: Stream, encode: Encode) -> Stream:
         height=number("height", stream.height),
         rotation=None,
         mirrored=False,
+        interlaced=stream.interlaced and keeps_fields(encode.to, options.get("hardware", "none")),
         channels=channels,
         channel_layout=stream.channel_layout if channels == stream.channels else "",
     )

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from raddle.workloads.media.plan.asking import holds, language_of, selects
-from raddle.workloads.media.plan.drafts import Draft, Refused, encoded
+from raddle.workloads.media.plan.drafts import Draft, Refused, encoded, keeps_fields
 from raddle.workloads.media.plan.roles import role
 from raddle.workloads.media.plan.values import Encode
 from raddle.workloads.media.plan.words import stream_name
-from raddle.workloads.media.policy.codecs import matches
+from raddle.workloads.media.policy.codecs import MOST_CHANNELS, matches
 
 if TYPE_CHECKING:
     from raddle.workloads.media.plan.drafts import State
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["add_audio", "audio", "audio_encode", "video"]
 
 _HDR: Final = frozenset({"smpte2084", "arib-std-b67"})
-_MOST_CHANNELS: Final = {"ac3": 6, "eac3": 6, "aac": 8, "opus": 8, "flac": 8}
 _TITLES: Final = {1: "Mono", 2: "Stereo", 6: "5.1", 8: "7.1"}
 
 
@@ -44,7 +43,7 @@ def video(state: State, wish: Video) -> State:
             continue
         _check_hdr(state, draft, wish)
         _check_turn(state, draft)
-        state = state.warned(*_left_behind(draft.now, wish))
+        state = state.warned(*_left_behind(draft.now, wish), *_without_fields(state, draft, wish))
         encode = Encode(to=wish.to, options=_picture_options(wish, size))
         changed[place] = replace(draft, now=encoded(now, encode), encode=encode)
     return state.each(changed)
@@ -73,6 +72,16 @@ def _left_behind(now: Stream, wish: Video) -> tuple[str, ...]:
         return ()
     lost = "what the source says of its mastering and its brightest frames (HDR10, HDR10+, Dolby Vision) does not"
     return (f"video.to={wish.to}: the colours of the high dynamic range stay; {lost}",)
+
+
+def _without_fields(state: State, draft: Draft, wish: Video) -> tuple[str, ...]:
+    if not draft.now.interlaced or keeps_fields(wish.to, wish.hardware):
+        return ()
+    text = (
+        f"video.to={wish.to}: {stream_name(state.file, draft.source)} is interlaced, and the result does not say so:"
+        " players may show combs. h264 in software says it; unless: {exists: {interlaced: true}} leaves it alone"
+    )
+    return (text,)
 
 
 def _fitted(now: Stream, wish: Video) -> tuple[int, int] | None:
@@ -114,7 +123,7 @@ def _picture_options(wish: Video, size: tuple[int, int] | None) -> tuple[tuple[s
 def audio_encode(now: Stream, to: str, bitrate: int | None, channels: int | None = None) -> Encode:
     """Return how a sound stream is encoded; more channels than the codec has are mixed down."""
     have = now.channels
-    most = _MOST_CHANNELS[to]
+    most = MOST_CHANNELS[to]
     count = channels if channels is not None else (most if have is not None and have > most else None)
     return Encode(to=to, options=_options(bitrate=None if to == "flac" else bitrate, channels=count))
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raddle.workloads.media.plan.asking import holds
-from raddle.workloads.media.plan.containers import SUFFIXES, contained
+from raddle.workloads.media.plan.containers import SUFFIXES, contained, tags_of_mp4
 from raddle.workloads.media.plan.drafts import Refused, begun, natural
 from raddle.workloads.media.plan.encoding import add_audio, audio, video
 from raddle.workloads.media.plan.flags import clear, defaults, mp4_defaults
@@ -142,17 +142,18 @@ def _planned(state: State, step: Step) -> Plan:
     container = step.container.to if step.container else file.container
     order = _order(file)
     target = _target(file.path, container) if step.container else file.path
-    outputs = _outputs(state.drafts)
-    tags = tuple(state.tags.items())
 
-    def changes(outputs: tuple[Output, ...]) -> tuple[str, ...]:
-        own = output_changes(file, order, outputs, container=container, target=target)
-        return (*own, *tag_changes(file.tags, tags))
+    def changes(state: State) -> tuple[str, ...]:
+        own = output_changes(file, order, _outputs(state.drafts), container=container, target=target)
+        return (*own, *tag_changes(file.tags, tuple(state.tags.items())))
 
-    found = changes(outputs)
+    if container == "mp4":
+        state = _tagged_as_mp4(state, written=False)
+    found = changes(state)
     if found and container == "mp4":
-        outputs = _outputs(mp4_defaults(state.drafts))
-        found = changes(outputs)
+        state = _tagged_as_mp4(replace(state, drafts=mp4_defaults(state.drafts)), written=True)
+        found = changes(state)
+    outputs, tags = _outputs(state.drafts), tuple(state.tags.items())
     if not found:
         return _nothing(file, state)
     if container not in SUFFIXES:
@@ -170,6 +171,14 @@ def _planned(state: State, step: Step) -> Plan:
         method=_method(file, outputs, container=container, target=target, tags=tags),
         warnings=state.warnings,
     )
+
+
+def _tagged_as_mp4(state: State, *, written: bool) -> State:
+    """Take away the tags that MP4 has no place for: with each run they would be set, and gone, again."""
+    tags = tags_of_mp4(state.tags, dict(state.file.tags), written=written)
+    lost = sorted(state.tags.keys() - tags.keys())
+    state = replace(state, tags=tags)
+    return state.warned(f"MP4 has no place for the tags {', '.join(lost)}") if lost else state
 
 
 def _nothing(file: MediaFile, state: State) -> Plan:

@@ -72,6 +72,7 @@ _TRACKS: dict[str, Any] = {
     "original": flag,
     "dub": flag,
     "hearing_impaired": flag,
+    "interlaced": flag,
     "title": matching,
     "channels": bounds,
     "width": bounds,

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from raddle.workloads.media.values import Stream
 
-__all__ = ["ALIASES", "CODECS", "GROUPS", "STYLED", "is_codec", "matches"]
+__all__ = ["ALIASES", "CODECS", "GROUPS", "MOST_CHANNELS", "STYLED", "is_codec", "matches"]
 
 _VIDEO = """
 av1 hevc h264 h263 h263p h266 vvc vp8 vp9 vp6 vp6f mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4v3 wmv1 wmv2
@@ -26,6 +26,8 @@ _SUBTITLE = """
 subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvd_subtitle dvb_subtitle dvb_teletext hdmv_text_subtitle
 eia_608 microdvd sami subviewer ttml xsub realtext mpl2 arib_caption
 """
+#: of the codecs that sound is encoded to
+MOST_CHANNELS: Final = {"aac": 8, "opus": 8, "flac": 8, "ac3": 6, "eac3": 6}
 #: what files can hold, by ffmpeg's names
 CODECS: Final = {
     "video": frozenset(_VIDEO.split()),

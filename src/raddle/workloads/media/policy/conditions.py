@@ -56,6 +56,7 @@ class Tracks:
     original: bool | None = None
     dub: bool | None = None
     hearing_impaired: bool | None = None
+    interlaced: bool | None = None
     title: Text | None = None
     channels: Bounds = ()
     width: Bounds = ()

@@ -9,7 +9,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode
 
 from raddle.workloads.media.policy import values as v
 from raddle.workloads.media.policy.asking import TEXT, TRACKS, condition, tracks
-from raddle.workloads.media.policy.codecs import ALIASES
+from raddle.workloads.media.policy.codecs import ALIASES, MOST_CHANNELS
 from raddle.workloads.media.policy.reading import (
     Problem,
     Reader,
@@ -49,7 +49,6 @@ _PRESETS: Final = (
 )  # fmt: skip
 _CRF: Final = {"h264": (23, 51), "hevc": (28, 51), "av1": (30, 63), "vp9": (31, 63)}
 _AUDIO_CODECS: Final = ("aac", "opus", "ac3", "eac3", "flac")
-_MOST_CHANNELS: Final = {"aac": 8, "opus": 8, "flac": 8, "ac3": 6, "eac3": 6}
 _CHANNELS: Final = {"mono": 1, "stereo": 2, "5.1": 6, "7.1": 8, **{str(n): n for n in range(1, 9)}}
 _BY_LANGUAGE: Final = one_of("by_language", "keep", "drop")
 _LANGUAGES: Final = list_of(language, least=1)
@@ -158,8 +157,8 @@ def _unless_exists(node: Node, name: str) -> Any:
 
 
 def _add_check(add: v.AddAudio) -> Iterable[tuple[str, str]]:
-    if add.channels > _MOST_CHANNELS[add.codec]:
-        yield "channels", f"must be at most {_MOST_CHANNELS[add.codec]} for {add.codec}"
+    if add.channels > MOST_CHANNELS[add.codec]:
+        yield "channels", f"must be at most {MOST_CHANNELS[add.codec]} for {add.codec}"
 
 
 _ADD_AUDIO: Final = shape(

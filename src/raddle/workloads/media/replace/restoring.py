@@ -63,7 +63,9 @@ def restore(path: str, *, recursive: bool = False, force: bool = False) -> tuple
         folder, name = os.path.split(os.path.join(os.path.curdir, path))
         found += [_restore(e, force=force) for e in _newest(folder) if name in {e.original, e.result}][:1]
     if not found:
-        raise ConfigError(f"path={path!r}: no original of it is in the trash: give the path that it had, or its folder")
+        raise ConfigError(
+            f"path={path!r}: no original of it is in the trash: give its path or its folder, -R for those below"
+        )
     return tuple(found)
 
 

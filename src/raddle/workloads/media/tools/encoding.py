@@ -133,7 +133,8 @@ def scale_filter(stream: Stream, options: Mapping[str, str]) -> str:
     old_width, old_height = stream.width or 0, stream.height or 0
     width, height = int(options.get("width") or old_width), int(options.get("height") or old_height)
     if 0 < width <= old_width and 0 < height <= old_height and (width, height) != (old_width, old_height):
-        return f"scale=w={width}:h={height}"  # ffmpeg has turned it upright before
+        fields = ":interl=-1" if stream.interlaced else ""  # lines of one time are not mixed with those of another
+        return f"scale=w={width}:h={height}{fields}"  # ffmpeg has turned it upright before
     return "crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0" if old_width % 2 or old_height % 2 else ""
 
 
@@ -145,6 +146,8 @@ def _video(
     if options.get("tune"):
         argv += [f"-tune:{place}", options["tune"]]
     argv += _private(encoder, int(options.get("threads") or threads or 0), stream, place, phase)
+    if stream.interlaced and encoder == "libx264":
+        argv += [f"-flags:{place}", "+ilme+ildct"]  # else players would not know that there are fields
     pixels = _pixel_format(stream, encoder)
     scaling = scale_filter(stream, options)
     if kind == "vaapi":
