@@ -144,6 +144,31 @@ def test_search_filter_and_pages(serve: Any, visit: Any, twenty_thousand: Path) 
     has(page, "tr.detail pre", "Traceback19907")
 
 
+def test_next_pressed_at_once_leads_to_the_next_page(serve: Any, visit: Any, twenty_thousand: Path) -> None:
+    page = visit(run_page(serve(twenty_thousand), twenty_thousand, "many"))
+    has(page, "#items .more", "item-0019999")
+    page.evaluate("document.getElementById('next').click(); document.getElementById('next').click()")
+    has(page, "#items .more", "item-0019949")
+    assert page.locator("#page").text_content() == "Page 2"
+
+
+def test_what_was_typed_takes_no_later_page_away(serve: Any, visit: Any, twenty_thousand: Path) -> None:
+    page = visit(run_page(serve(twenty_thousand), twenty_thousand, "many"))
+    page.clock.install()
+    has(page, "#items .more", "item-0019999")
+    page.get_by_label("Find").fill("0012345")
+    page.clock.run_for(300)
+    has(page, "#items .more", "item-0012345")
+    page.get_by_label("Find").fill("")
+    page.locator("#failures").get_by_role("button", name="Show 200 items").click()
+    has(page, "#items .more", "item-0019907")
+    page.get_by_role("button", name="Next").click()
+    has(page, "#page", "Page 2")
+    page.clock.run_for(300)
+    has(page, "#items .more", "item-0014907")
+    assert page.locator("#page").text_content() == "Page 2"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_million_outcomes(serve: Any, visit: Any, million: Path) -> None:

@@ -89,18 +89,31 @@ export function itemsTable(base) {
 
   const fresh = calmly(2000, load);
   const safely = () => load().catch((error) => error.name !== "AbortError" && setText($("shown"), error.message));
+  let timer = null;
   function restart() {
+    clearTimeout(timer); // what was typed just before is read now: it must not take a later page away
     Object.assign(state, { cursors: [null], next: null });
     opened.clear();
     safely();
   }
+  async function turn() {
+    const { next } = state;
+    if (!next) return; // pressed again before the page came
+    state.cursors.push(next);
+    state.next = null;
+    try { await load(); } catch (error) {
+      if (error.name === "AbortError") return; // something else is shown instead
+      state.cursors.pop();
+      state.next = next;
+      setText($("shown"), error.message);
+    }
+  }
 
-  let timer = null;
   $("find").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(restart, 250); });
   for (const id of ["status", "order"]) $(id).addEventListener("change", restart);
   $("filters").addEventListener("submit", (event) => { event.preventDefault(); restart(); });
   $("only").addEventListener("click", () => { state.type = null; $("status").value = ""; restart(); });
-  $("next").addEventListener("click", () => { state.cursors.push(state.next); safely(); });
+  $("next").addEventListener("click", turn);
   $("previous").addEventListener("click", () => { state.cursors.pop(); safely(); });
   $("first").addEventListener("click", restart);
 
