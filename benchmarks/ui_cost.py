@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -63,36 +62,38 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class Watcher(threading.Thread):
-    """Does what the open page of a run does: it listens, and asks for the rest as often as run.js does."""
+def watch(url: str) -> None:
+    """Do what the open page of the latest run does: listen, and ask for the rest as often as run.js does."""
+    newest, due = "", dict.fromkeys(_ASKED, 0.0)
+    with urllib.request.urlopen(f"{url}api/events", timeout=60) as answer:
+        print("listening", flush=True)
+        for line in answer:
+            if not line.startswith(b"data:"):
+                continue
+            print("event", flush=True)
+            going = [each["uid"] for each in json.loads(line[5:])["runs"] if each["state"] == "running"]
+            if not going:
+                continue
+            if going[0] != newest:  # its page is opened
+                newest, due = going[0], dict.fromkeys(_ASKED, 0.0)
+            for path, seconds in _ASKED.items():
+                if time.monotonic() >= due[path]:
+                    urllib.request.urlopen(f"{url}api/journals/0/runs/{newest}/{path}", timeout=60).read()
+                    print("answer", flush=True)
+                    due[path] = time.monotonic() + seconds
 
-    def __init__(self, url: str, name: str) -> None:
-        super().__init__(daemon=True)
-        self.url = url
-        self.name = name
-        self.events = 0
-        self._ended = threading.Event()
 
-    def run(self) -> None:
-        base, due = "", dict.fromkeys(_ASKED, 0.0)
-        with urllib.request.urlopen(f"{self.url}api/events", timeout=60) as answer:
-            for line in answer:
-                if self._ended.is_set():
-                    return
-                if not line.startswith(b"data:"):
-                    continue
-                self.events += 1
-                found = [each["uid"] for each in json.loads(line[5:])["runs"] if each["name"] == self.name]
-                base = f"{self.url}api/journals/0/runs/{found[0]}" if found else base
-                for path, seconds in _ASKED.items() if base else ():
-                    if time.monotonic() >= due[path]:
-                        urllib.request.urlopen(f"{base}/{path}", timeout=60).read()
-                        due[path] = time.monotonic() + seconds
-
-    def stop(self) -> None:
-        # The end of the run is an event too, so that it sees this.
-        self._ended.set()
-        self.join(10)
+@contextlib.contextmanager
+def watcher(url: str, said: list[str]) -> Iterator[None]:
+    """A process that watches, as a browser is one; at the end `said` has what it got."""
+    with subprocess.Popen([sys.executable, __file__, "--watch", url], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        try:
+            assert program.stdout.readline()
+            yield
+        finally:
+            program.terminate()
+            said += program.stdout.read().split()
 
 
 @contextlib.contextmanager
@@ -109,9 +110,13 @@ def page(journal: Path) -> Iterator[tuple[str, int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--watch", metavar="URL", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    alone, watched, pages, events = [], [], [], 0
+    if given.watch:
+        watch(given.watch)
+        return
+    alone, watched, pages, said = [], [], [], list[str]()
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "runs.db"
         run(journal, 1000, "warm")
@@ -120,25 +125,26 @@ def main() -> None:
             for turn in range(given.turns):
                 for looked in (False, True) if turn % 2 == 0 else (True, False):
                     name = f"{turn}-{looked}"
-                    before, watcher = cpu_of(pid), Watcher(url, name) if looked else None
-                    if watcher:
-                        watcher.start()
-                    (watched if looked else alone).append(run(journal, given.items, name))
-                    if watcher:
-                        watcher.stop()
+                    if not looked:
+                        alone.append(run(journal, given.items, name))
+                        continue
+                    with watcher(url, said):
+                        before = cpu_of(pid)
+                        watched.append(run(journal, given.items, name))
                         pages.append(cpu_of(pid) - before)
-                        events += watcher.events
                 print(f"turn {turn + 1}: {told(alone[-1])} alone, {told(watched[-1])} watched, page {pages[-1]:.2f} s")
-    extra = [page / cost.cpu for page, cost in zip(pages, watched, strict=True)]
-    walls = [cost.wall / base.wall for cost, base in zip(watched, alone, strict=True)]
-    print(
-        f"wall time: median ratio {statistics.median(walls):.3f}, best to best "
-        f"{min(cost.wall for cost in watched) / min(cost.wall for cost in alone):.3f}"
-    )
-    print(
-        f"CPU time of the run: best to best {min(cost.cpu for cost in watched) / min(cost.cpu for cost in alone):.3f}; "
-        f"of the page, as a part of the run's: {statistics.median(extra):.2%} (goal: below 3 %); {events} events"
-    )
+    print(f"wall time, watched / alone: {spread([w.wall / a.wall for w, a in zip(watched, alone, strict=True)])}")
+    print(f"CPU time of the run, the same: {spread([w.cpu / a.cpu for w, a in zip(watched, alone, strict=True)])}")
+    part = statistics.median(page / cost.cpu for page, cost in zip(pages, watched, strict=True))
+    print(f"CPU time of the page, as a part of the run's: {part:.2%} (goal: below 3 %)")
+    events, answers = (said.count(word) / given.turns for word in ("event", "answer"))
+    print(f"a watched run got {events:.1f} events and {answers:.1f} answers")
+
+
+def spread(ratios: list[float]) -> str:
+    """Return the median and the quartiles."""
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"median {middle:.3f}, quartiles {low:.3f} to {high:.3f}"
 
 
 def told(cost: Cost) -> str:
