@@ -70,7 +70,7 @@ $(READY): $(BIN)/uv uv.lock pyproject.toml
 find-python = $$(python$(1) -c 'import sys; print(sys.executable)' 2>/dev/null \
 	|| ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$(1).*/bin/python$(1) 2>/dev/null | tail -n 1)
 
-# The same tests and the same lock on another Python than that of .venv, but for those that take minutes. What the
+# The same tests and the same lock on another Python than that of .venv, but for what is slow. What the
 # workloads do with raddle's public face is tested on the oldest and the newest.
 .PHONY: test-3.11 test-3.12 test-3.13
 test-3.11 test-3.12 test-3.13: test-%: $(READY)
@@ -79,5 +79,5 @@ test-3.11 test-3.12 test-3.13: test-%: $(READY)
 	if [ -z "$$python" ]; then echo "Python $*: not found, skipped"; exit 0; fi; \
 	echo "Python $*: $$python"; \
 	UV_PROJECT_ENVIRONMENT=.venv-$* $(SYNC) --python "$$python"; \
-	.venv-$*/bin/python -m $(ENGINE) --ignore tests/chaos -m "not slow"; \
+	RADDLE_HISTORIES=1000 .venv-$*/bin/python -m $(ENGINE) --ignore tests/chaos -m "not slow"; \
 	if [ $* != 3.12 ]; then .venv-$*/bin/python -m $(WORKLOADS) -m "not slow"; fi

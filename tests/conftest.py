@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.get_closest_marker("chaos"):
-            item.add_marker(pytest.mark.skip(reason="kills processes for minutes: make chaos (RADDLE_CHAOS=1)"))
+            item.add_marker(pytest.mark.skip(reason="goes on for minutes: make chaos (RADDLE_CHAOS=1)"))
 
 
 @pytest.fixture(autouse=True)

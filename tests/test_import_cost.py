@@ -31,10 +31,15 @@ print(json.dumps({{"seconds": seconds, "loaded": sorted(set(sys.modules) - befor
 """
 
 
-@pytest.mark.parametrize("module", ["raddle", "raddle.errors", "raddle.journal", "raddle.backends", "raddle.testing"])
+MODULES = ["errors", "journal", "backends", "testing", "plugin", "plugin.settings"]
+#: what every worker process of a workload imports
+PACKAGES = [f"workloads.{name}" for name in ("classify", "encrypt", "media", "weights")]
+
+
+@pytest.mark.parametrize("module", ["raddle", *(f"raddle.{name}" for name in MODULES + PACKAGES)])
 def test_import_loads_nothing_heavy(module: str) -> None:
     program = PROGRAM.format(module=module)
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     report = json.loads(result.stdout)
     print(f"import {module}: {report['seconds'] * 1000:.0f} ms, {len(report['loaded'])} modules")
     loaded = {name.partition(".")[0] for name in report["loaded"]}

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-MODULES: Final = ["raddle", "raddle.journal", "raddle.progress", "raddle.testing"]
+PLUGIN: Final = ["raddle.plugin", "raddle.plugin.command_line", "raddle.plugin.settings"]
+MODULES: Final = ["raddle", "raddle.journal", "raddle.progress", *PLUGIN, "raddle.testing"]
 #: pages of the site that lie above docs/, and their place in it
 ABOVE: Final = {"CONTRIBUTING.md": "project/contributing.md", "CHANGELOG.md": "project/changes.md"}
 COMMANDS: Final = "reference/generated/commands.md"

@@ -7,6 +7,7 @@ import random
 from collections.abc import Collection, Sized
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ from raddle._engine.run import Run
 from raddle._engine.sorter import Sorter
 from raddle._engine.source import Intake, Source
 from raddle._events import RunStarted
-from raddle._policy.identity import function_name, function_version, given_id, item_ids
+from raddle._policy.identity import function_name, function_version, given_ids, item_ids, refuse_duplicates
 from raddle._policy.rate import Rate
 from raddle._policy.retry import NO_RETRY, Retry
 from raddle._ports import RunHeader
@@ -195,10 +196,10 @@ def _begin(
     _config.validate_permits(o["permits"], o["permit"])
     if not callable(func):
         raise ConfigError(f"func={func!r}: must be callable with one item")
-    total = len(items) if isinstance(items, Sized) else None
+    total = _length(items)
     # what merely knows its length may be lazy, and may be read once only
     if o["journal"] is not None and id_of is not None and isinstance(items, Collection):
-        _refuse_duplicates(items, id_of)
+        refuse_duplicates(items, id_of)  # before anything starts, for a pass over what is there anyway
     with ExitStack() as undo:
         # The order matters. The lock comes before the workers, which keep it open; the workers come before any
         # thread of the run, so that they can be forked.
@@ -230,6 +231,14 @@ def _begin(
         call = _start(rules, place, intake, store, gauge=gauge, progress=o["progress"], total=total)
         undo.pop_all()
     return call
+
+
+def _length(items: Any) -> int | None:
+    """Return the number of items; None also where `len` is there and has no answer, as of a bar over a generator."""
+    try:
+        return len(items) if isinstance(items, Sized) else None
+    except TypeError:
+        return None
 
 
 def _rules(
@@ -321,7 +330,7 @@ def _intake(
         key=o["key"],
         priority=o["priority"],
         cost=None if rate is None or rate.cost is None else rate.cost_of,
-        identify=None if store is None else item_ids if id_of is None else _identify(id_of),
+        identify=None if store is None else item_ids if id_of is None else partial(given_ids, id_of),
         known=None if store is None else store.known,
         sorter=None
         if permits is None
@@ -369,23 +378,6 @@ def _retry(retry: int | Retry | None) -> Retry:
     if retry is None:
         return NO_RETRY
     return retry if isinstance(retry, Retry) else Retry(attempts=retry + 1)
-
-
-def _identify(id_of: Callable[[Any], Any]) -> Callable[[Sequence[Any]], list[bytes]]:
-    def identify(items: Sequence[Any]) -> list[bytes]:
-        return [given_id(id_of(item)) for item in items]
-
-    return identify
-
-
-def _refuse_duplicates(items: Iterable[Any], id_of: Callable[[Any], Any]) -> None:
-    """Find out before anything starts, where that costs no more than a pass over a list that is there anyway."""
-    seen: dict[bytes, int] = {}
-    for position, item in enumerate(items):
-        given = id_of(item)
-        first = seen.setdefault(given_id(given), position)
-        if first != position:
-            raise ConfigError(f"id={given!r}: given to items {first} and {position}; an id must name one item")
 
 
 def _open_journal(journal: str | os.PathLike[str] | Journal | None) -> Journal | None:

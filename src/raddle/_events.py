@@ -80,6 +80,8 @@ class WorkerLost(NamedTuple):
     reason: str
     #: when the item under way started; 0 if there was none
     started: float = 0.0
+    #: False: what it held is lost, but the worker goes on, such as a task whose coroutine was cancelled
+    gone: bool = True
 
 
 class Recorded(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice, repeat
@@ -117,9 +118,9 @@ class Outcome(NamedTuple):
         if exception is None:
             exception = _EXCEPTIONS[self.status](f"{where}: {text}")
         else:
-            exception.add_note(where)
-        if self.error and self.error.traceback:
-            exception.add_note(self.error.traceback)
+            _note(exception, where)
+        if self.error and self.error.traceback and exception.__traceback__ is None:  # else it tells the same itself
+            _note(exception, self.error.traceback)
         return exception
 
 
@@ -231,8 +232,22 @@ def error_of(cls: type[errors.ItemError], message: str) -> ErrorInfo:
     return ErrorInfo(qualified_name(cls), message, lineage=tuple(qualified_name(base) for base in cls.__mro__))
 
 
+_MOST_NOTES = 16
+
+
+def _note(exception: BaseException, text: str) -> None:
+    """Add a note, once: an outcome may be unwrapped again. Nor for ever: one object may be what ended many items."""
+    with suppress(Exception):  # somebody's __notes__
+        notes = getattr(exception, "__notes__", ())
+        if text not in notes and len(notes) < _MOST_NOTES:
+            exception.add_note(text)
+
+
 def _short(item: object, limit: int = 80) -> str:
-    text = repr(item)
+    try:
+        text = repr(item)
+    except Exception as broken:  # noqa: BLE001 - somebody's __repr__ must not hide what ended the item
+        text = f"<{type(item).__name__} whose repr raised {type(broken).__name__}>"
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -39,6 +39,8 @@ _LOOK = 0.05
 #: seconds for what outlives the program to say its last words: `tee` behind a shell's redirection
 _LINGER = 0.1
 _BLOCK = 1 << 16
+#: seconds of one wait; the system refuses some that are longer than weeks
+_LONGEST = 86_400.0
 
 
 def run_process(
@@ -297,7 +299,7 @@ class _Talk:
             os.close(self._exit)
 
     def _step(self, wait: float) -> None:
-        for key, _ in self._selector.select(None if wait == float("inf") else wait):
+        for key, _ in self._selector.select(min(wait, _LONGEST)):
             key.data(key.fileobj)
 
     def _read(self, stream: IO[bytes]) -> None:

@@ -36,7 +36,7 @@ def counts(short: int, full: int) -> pytest.MarkDecorator:
     )
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0, what: str = "it") -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0, what: str = "it") -> Any:
     """Wait for something that another process does; return what `condition` said."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -123,7 +123,7 @@ class Program:
         for pid in (self.pid, *descendants(self.mark)):
             send(pid, signal.SIGKILL)
 
-    def finish(self, seconds: float = 60.0) -> tuple[int, str, str]:
+    def finish(self, seconds: float = 120.0) -> tuple[int, str, str]:
         """Wait for the end: exit code, standard output, standard error."""
         try:
             out, err = self.popen.communicate(timeout=seconds)
@@ -133,12 +133,12 @@ class Program:
             raise AssertionError(f"the program hung for {seconds} s\n{out[-2000:]}\n{err[-4000:]}") from None
         return self.popen.returncode, out, err
 
-    def gone_within(self, seconds: float) -> float:
+    def gone(self) -> float:
         """Wait until no descendant lives; return how long that took, from now."""
         began = time.monotonic()
         while left := descendants(self.mark):
             took = time.monotonic() - began
-            if took > seconds:
+            if took > 60:
                 shown = {pid: _command(pid) for pid in left}
                 self.kill_all()
                 raise AssertionError(f"still alive after {took:.2f} s: {shown}")

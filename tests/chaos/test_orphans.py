@@ -41,7 +41,7 @@ def test_no_orphans(count: int, start: str, kind: str, victims: object, tmp_path
             for pid in victims(program):
                 kit.send(pid, signal.SIGKILL)
             program.popen.wait(10)
-            report.most(gone_after_s=program.gone_within(1))
+            report.most(gone_after_s=program.gone())
         finally:
             program.kill_all()
             program.finish()

@@ -20,7 +20,7 @@ def supervised(folder: Path, restarts: int, **options: object) -> tuple[dict[str
     for life in range(restarts + 1):
         program = kit.start("poison", life=life, journal=str(folder / "runs.db"), log=str(folder / "log"), **options)
         code, out, err = program.finish()
-        program.gone_within(2)
+        program.gone()
         if code == 0:
             return json.loads(out.splitlines()[-1]), life
         assert code == -signal.SIGKILL, err

@@ -53,20 +53,22 @@ def test_signals_at_random_moments(count: int, seed: int, tmp_path: Path, report
                     time.sleep(0.002)
             time.sleep(chance.uniform(0, 0.5))
             sent = kit.send(program.pid, number) and not program.ended
-            code, out, err = program.finish(30)
-            program.gone_within(2)
+            code, out, err = program.finish()
+            program.gone()
             done += 1
             seen |= set(numbers(out))
             # While it is still importing, the interpreter itself answers, by dying of the signal (for SIGINT with its
-            # own KeyboardInterrupt), and so again when all is written; a shell shows the same 130 and 143.
-            assert code in (0, CODES[number], -number), f"{number.name}: exit code {code}\n{err}"
+            # own KeyboardInterrupt), and so again when all is written; a shell shows the same 130 and 143. Before that,
+            # while it imports `site`, it calls a SIGINT a fatal error.
+            unborn = code == 1 and "Fatal Python error: init_" in err
+            assert unborn or code in (0, CODES[number], -number), f"{number.name}: exit code {code}\n{err}"
             assert code != -number or len(numbers(out)) in (0, ITEMS)
-            assert code == -signal.SIGINT or "Traceback" not in err, err
+            assert unborn or code == -signal.SIGINT or "Traceback" not in err, err
             assert code != 0 or len(numbers(out)) == ITEMS
             ended = code == 0
             report.add(signals=int(sent), stopped=int(code == CODES[number]), finished=int(ended))
-            report.add(while_importing=int(code == -number))
-        code, out, err = start(folder).finish(60)
+            report.add(while_importing=int(unborn or code == -number))
+        code, out, err = start(folder).finish()
         assert (code, numbers(out)) == (0, wanted), err
         assert seen <= set(wanted)
         assert kit.rows_of(folder / "runs.db") == {"ok": ITEMS}
@@ -92,7 +94,7 @@ def test_a_second_signal_kills(count: int, backend: str, tmp_path: Path, report:
             assert not program.ended, "it is to wait for the item within its grace"
             began = time.monotonic()
             kit.send(program.pid, number)
-            code, out, err = program.finish(10)
+            code, out, err = program.finish()
         finally:
             program.kill_all()
         assert code == CODES[number], err

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 SCRIPTS = ("overhead", "efficiency", "stream", "journal", "stop", "faults", "startup", "auto", "commands")
-# The ones that cover what all share: processes and tables, signals, a program under test.
-SHORT = {"journal", "startup", "commands"}
 
 
 def run(root: Path, *argv: str) -> str:
@@ -30,17 +28,14 @@ def run(root: Path, *argv: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    "script", [pytest.param(name, marks=() if name in SHORT else pytest.mark.slow) for name in SCRIPTS]
-)
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_a_benchmark_prints_tables_and_writes_figures(script: str, root: Path, tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     text = run(root, f"benchmarks/{script}.py", "--quick", "--no-peers", "--json", str(path))

@@ -57,7 +57,7 @@ def arguments(*more: str) -> list[str]:
     return [*RADDLE, *options, *more, "--", "sh", "-c", SCRIPT]
 
 
-def wait_for(condition: Any, seconds: float = 20.0) -> None:
+def wait_for(condition: Any, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it took too long"
@@ -83,11 +83,11 @@ def kill_in_the_middle(folder: Path, marker: str, after: int) -> None:
     with subprocess.Popen(arguments(), cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
         wait_for(lambda: count(folder, "end").total() >= before + after or process.poll() is not None)
         process.kill()
-    wait_for(lambda: not descendants_alive(marker), 5.0)
+    wait_for(lambda: not descendants_alive(marker))
 
 
 def check(folder: Path, paths: list[Path], kills: int) -> None:
-    done = subprocess.run(arguments("--json"), cwd=folder, capture_output=True, check=False, timeout=50)
+    done = subprocess.run(arguments("--json"), cwd=folder, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["item"] for record in records] == [str(path) for path in paths]
@@ -98,7 +98,7 @@ def check(folder: Path, paths: list[Path], kills: int) -> None:
     assert set(ended) == {path.name for path in paths}
     # Exactly once, but for what was in flight at a kill: at most one for each worker.
     assert sum(times - 1 for times in started.values()) <= kills * WORKERS
-    again = subprocess.run(arguments("--json"), cwd=folder, capture_output=True, check=False, timeout=50)
+    again = subprocess.run(arguments("--json"), cwd=folder, capture_output=True, check=False, timeout=120)
     assert count(folder, "start") == started
     assert all(json.loads(line)["resumed"] for line in again.stdout.splitlines())
 
@@ -135,7 +135,7 @@ def test_first_signal_lets_jobs_end(tmp_path: Path, number: signal.Signals) -> N
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         wait_for((tmp_path / "1").exists)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert out == b"0\n1\n"
     assert f"{number.name}: starting nothing more; what runs has 20 s to end".encode() in err
@@ -145,11 +145,10 @@ def test_first_signal_lets_jobs_end(tmp_path: Path, number: signal.Signals) -> N
 @pytest.mark.parametrize("how", ["twice", "grace"])
 def test_second_signal_or_the_end_of_grace_kills_jobs(tmp_path: Path, how: str) -> None:
     marker = f"exec-{os.getpid()}-{how}"
-    script = "touch {}; trap '' TERM INT; (sleep 60; touch late) & wait"
+    script = "touch {}; trap '' TERM INT; (sleep 600; touch late) & wait"
     grace = "60" if how == "twice" else "0.3"
     command = [*RADDLE, "-j2", "--grace", grace, "--", "sh", "-c", script, ":::", "0", "1"]
     environment = {**os.environ, "RADDLE_TEST_MARK": marker}
-    began = time.monotonic()
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -161,10 +160,10 @@ def test_second_signal_or_the_end_of_grace_kills_jobs(tmp_path: Path, how: str) 
             while b"Once more" not in said:
                 said += process.stderr.readline()
             process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     assert process.returncode == 130
-    wait_for(lambda: not descendants_alive(marker), 5.0)
-    assert time.monotonic() - began < 30
+    wait_for(lambda: not descendants_alive(marker))
+    assert not (tmp_path / "late").exists()
 
 
 def test_standard_input_that_stays_open_does_not_hold_back_the_end(tmp_path: Path) -> None:
@@ -177,18 +176,18 @@ def test_standard_input_that_stays_open_does_not_hold_back_the_end(tmp_path: Pat
         process.stdin.flush()
         assert process.stdout.readline() == b"a\n"  # at once, though the input goes on
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
 
 
 def test_retry_from_the_journal(tmp_path: Path) -> None:
     script = "echo {} >> ran; test {} != b -o -e good"
     command = [*RADDLE, "--journal", "runs.db", "--name", "job", "--", "sh", "-c", script, ":::", "a", "b", "c"]
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=30).returncode == 1
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=120).returncode == 1
     (tmp_path / "good").touch()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     retry = [sys.executable, "-m", "raddle", "runs", "retry", "job", "--journal", str(tmp_path / "runs.db")]
-    done = subprocess.run(retry, cwd=elsewhere, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(retry, cwd=elsewhere, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted((tmp_path / "ran").read_text().split()) == ["a", "b", "b", "c"]
 
@@ -197,6 +196,6 @@ def test_retry_from_the_journal(tmp_path: Path) -> None:
 def test_the_same_output_as_gnu_parallel(tmp_path: Path, many: list[Path]) -> None:
     write_list(tmp_path / "list", many)
     words = ["-a", "list", "-j2", "echo", "{}", "{.}", "{/}", "{//}", "{/.}", "{#}"]
-    theirs = subprocess.run(["parallel", "-k", *words], cwd=tmp_path, capture_output=True, check=True, timeout=50)
-    ours = subprocess.run([*RADDLE, *words], cwd=tmp_path, capture_output=True, check=True, timeout=50)
+    theirs = subprocess.run(["parallel", "-k", *words], cwd=tmp_path, capture_output=True, check=True, timeout=120)
+    ours = subprocess.run([*RADDLE, *words], cwd=tmp_path, capture_output=True, check=True, timeout=120)
     assert ours.stdout == theirs.stdout

@@ -58,7 +58,7 @@ def program(tmp_path: Path, code: str, *, prefix: tuple[str, ...] = ()) -> tuple
     script.write_text(PRELUDE + textwrap.dedent(code))
     log.touch()
     result = subprocess.run(
-        [*prefix, sys.executable, "-W", "error", script, log], capture_output=True, text=True, check=False, timeout=50
+        [*prefix, sys.executable, "-W", "error", script, log], capture_output=True, text=True, check=False, timeout=120
     )
     assert result.returncode == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)

@@ -164,7 +164,7 @@ def test_the_source_is_closed_when_the_run_ends_early(backend: Any) -> None:
 
     with raddle.run(square, source(), backend=backend, workers=2) as run:
         next(iter(run))
-    assert closed.wait(10)
+    assert closed.wait(60)
 
 
 def test_a_blocking_source_holds_up_nothing() -> None:
@@ -172,7 +172,7 @@ def test_a_blocking_source_holds_up_nothing() -> None:
 
     def source() -> Iterator[int]:
         yield from range(100)
-        gate.wait(30)
+        gate.wait(60)
         yield 100
 
     with raddle.run(square, source(), backend="threads", workers=2) as run:
@@ -379,8 +379,8 @@ def test_kill_9_of_the_program_loses_and_doubles_nothing(backend: str, tmp_path:
             goal = 400 * (number + 1) // (kills + 2)
             _wait_for(lambda goal=goal, process=process: _lines(log) >= goal or process.poll() is not None)
             process.kill()
-            process.wait(30)
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False)
+            process.wait(60)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "done" in done.stdout
     runs = Counter(log.read_text().split())
@@ -420,7 +420,7 @@ def test_ctrl_c_ends_the_run_and_keeps_what_is_done(backend: str, tmp_path: Path
             pass
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert "interrupted" in rest
     (row,) = History(journal).runs()
     assert sum(History(journal).counts(row.id).values()) >= 6
@@ -446,7 +446,7 @@ def test_ctrl_c_does_not_wait_for_long_items(backend: str) -> None:
         assert process.stdout.readline().startswith("started")  # two workers share the stream
         process.send_signal(signal.SIGINT)
         try:
-            assert process.wait(30) != 0  # and not after `grace`
+            assert process.wait(60) != 0  # and not after `grace`
         finally:
             process.kill()
 
@@ -455,7 +455,7 @@ def test_a_program_that_ends_in_the_middle_of_a_run_ends() -> None:
     script = (
         "import time, raddle; run = raddle.run(lambda _: time.sleep(3600), [1, 2], backend='threads'); print('end')"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "end\n"), done.stderr
 
 
@@ -465,7 +465,7 @@ def test_an_abandoned_thread_does_not_block_the_exit() -> None:
         "with raddle.run(lambda _: time.sleep(3600), [1, 2], backend='threads', timeout=0.1) as run:\n"
         "    print(*[outcome.status for outcome in run])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "timed_out timed_out\n"), done.stderr
 
 
@@ -480,7 +480,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _wait_for(condition: Any, seconds: float = 20) -> None:
+def _wait_for(condition: Any, seconds: float = 60) -> None:
     """Wait for something that another process does."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()

@@ -24,7 +24,7 @@ from raddle.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 #: writes its pid and that of a child in the background, then waits for ever
 FAMILY = 'sleep 300 & echo $$ $! > "$1.new"; mv "$1.new" "$1"; sleep 300'
@@ -41,8 +41,8 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], Any], patience: float = PATIENCE) -> None:
-    end = time.monotonic() + patience
+def wait_until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, "it did not come true"
         time.sleep(0.005)
@@ -62,7 +62,7 @@ def _leaves_nothing() -> Iterator[None]:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     files = len(list(Path("/proc/self/fd").iterdir()))
     yield
-    wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= files, patience=5)
+    wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= files)
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
 
@@ -147,32 +147,32 @@ def test_nonsense_is_refused_with_the_remedy(argv: Any, options: dict[str, Any],
 def test_a_timeout_ends_the_whole_family_and_keeps_what_was_written(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired) as caught:
-        run_process(["sh", "-c", "echo first; " + FAMILY, "sh", str(tmp_path / "pids")], timeout=0.5, text=True)
-    assert time.monotonic() - began < 2
-    assert (caught.value.timeout, caught.value.stdout) == (0.5, "first\n")
-    wait_until(lambda: not any(map(alive, pids_of(tmp_path / "pids"))), patience=2)
+        run_process(["sh", "-c", "echo first; " + FAMILY, "sh", str(tmp_path / "pids")], timeout=1.5, text=True)
+    assert time.monotonic() - began < PATIENCE
+    assert (caught.value.timeout, caught.value.stdout) == (1.5, "first\n")
+    wait_until(lambda: not any(map(alive, pids_of(tmp_path / "pids"))))
 
 
 def test_sigterm_comes_first_and_may_be_used_to_clean_up() -> None:
     argv = ["sh", "-c", "trap 'echo cleaned; exit' TERM; sleep 300 & wait"]
     with pytest.raises(subprocess.TimeoutExpired) as caught:
-        run_process(argv, timeout=0.5, text=True)
+        run_process(argv, timeout=1.5, text=True)
     assert caught.value.stdout == "cleaned\n"
 
 
 def test_who_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
-        run_process(["sh", "-c", "trap '' TERM; " + FAMILY, "sh", str(tmp_path / "pids")], timeout=0.3, grace=0.3)
-    assert 0.6 <= time.monotonic() - began < 3
-    wait_until(lambda: not any(map(alive, pids_of(tmp_path / "pids"))), patience=2)
+        run_process(["sh", "-c", "trap '' TERM; " + FAMILY, "sh", str(tmp_path / "pids")], timeout=1.5, grace=0.3)
+    assert 1.8 <= time.monotonic() - began < PATIENCE
+    wait_until(lambda: not any(map(alive, pids_of(tmp_path / "pids"))))
 
 
 def test_silence_ends_it_and_sound_does_not() -> None:
     with pytest.raises(subprocess.TimeoutExpired) as caught:
-        run_process(["sh", "-c", "for i in 1 2 3 4; do echo $i; sleep 0.2; done; sleep 300"], stall_timeout=0.6)
-    assert caught.value.stdout == b"1\n2\n3\n4\n"
-    assert "stall_timeout=0.6" in caught.value.__notes__[0]
+        run_process(["sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.25; done; sleep 300"], stall_timeout=1)
+    assert caught.value.stdout == b"1\n2\n3\n4\n5\n"
+    assert "stall_timeout=1" in caught.value.__notes__[0]
 
 
 def test_output_is_heard_as_it_comes() -> None:
@@ -205,7 +205,7 @@ def test_what_on_output_raises_ends_the_program(tmp_path: Path) -> None:
         run_process(
             ["sh", "-c", 'sleep 300 & echo $$ $! > "$1"; echo enough; sleep 300', "sh", str(pids)], on_output=refuse
         )
-    wait_until(lambda: not any(map(alive, pids_of(pids))), patience=2)  # killed, and perhaps not quite gone
+    wait_until(lambda: not any(map(alive, pids_of(pids))))  # killed, and perhaps not quite gone
 
 
 def test_output_is_bytes_though_it_is_returned_as_text() -> None:
@@ -218,8 +218,8 @@ def test_output_is_bytes_though_it_is_returned_as_text() -> None:
 def test_what_outlives_the_program_neither_holds_us_up_nor_lives_on() -> None:
     began = time.monotonic()
     done = run_process(["sh", "-c", "sleep 300 & echo $!"], text=True)
-    assert time.monotonic() - began < 2
-    wait_until(lambda: not alive(int(done.stdout)), patience=2)  # killed, and perhaps not quite gone
+    assert time.monotonic() - began < PATIENCE
+    wait_until(lambda: not alive(int(done.stdout)))  # killed, and perhaps not quite gone
 
 
 def test_last_words_behind_a_pipe_arrive() -> None:
@@ -248,8 +248,8 @@ def test_it_ends_with_this_process(tmp_path: Path, where: str, how: signal.Signa
         pids = pids_of(tmp_path / "pids")
         assert all(map(alive, pids))
         program.send_signal(how)
-        wait_until(lambda: not any(map(alive, pids)), patience=5)
-        _, err = program.communicate(timeout=10)
+        wait_until(lambda: not any(map(alive, pids)))
+        _, err = program.communicate(timeout=120)
     assert ("KeyboardInterrupt" in err) == (how is signal.SIGINT)
 
 
@@ -268,7 +268,7 @@ def test_a_killed_worker_takes_it_along(tmp_path: Path, how: str) -> None:
             assert isinstance(lost, WorkerLost)
         else:
             backend.close()
-        wait_until(lambda: not any(map(alive, pids)), patience=1)
+        wait_until(lambda: not any(map(alive, pids)))
     finally:
         backend.close()
 
@@ -284,23 +284,20 @@ def test_a_stopped_run_lets_it_go_on_and_a_thread_given_up_ends_it(tmp_path: Pat
         backend.stop(0, "kill")
         (lost,) = backend.inbox.take(PATIENCE)
         assert isinstance(lost, WorkerLost)
-        until = time.monotonic() + PATIENCE
-        while any(map(alive, pids)) and time.monotonic() < until:
-            time.sleep(0.01)
-        assert not any(map(alive, pids))
+        wait_until(lambda: not any(map(alive, pids)))
     finally:
         backend.close()
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_its_timeout_is_no_more_than_the_attempt_has_left(tmp_path: Path, kind: str) -> None:
-    backend: Any = (ThreadBackend if kind == "threads" else ProcessBackend)(family, workers=1, timeout=0.4)
+    backend: Any = (ThreadBackend if kind == "threads" else ProcessBackend)(family, workers=1, timeout=1.5)
     try:
         backend.start(0, chunk([str(tmp_path / "pids")]))  # nobody calls `stop`: that is the engine's part
         (ended,) = backend.inbox.take(PATIENCE)
         assert isinstance(ended, ChunkEnded)
         assert ended.errors[0].type == "subprocess.TimeoutExpired"
-        wait_until(lambda: not any(map(alive, pids_of(tmp_path / "pids"))), patience=2)
+        wait_until(lambda: not any(map(alive, pids_of(tmp_path / "pids"))))
     finally:
         backend.close()
 
@@ -336,4 +333,4 @@ def test_many_at_once_in_threads() -> None:
     for thread in threads:
         thread.join(PATIENCE)
     assert len(ended) == 40
-    wait_until(lambda: not any(map(alive, ended)), patience=2)
+    wait_until(lambda: not any(map(alive, ended)))

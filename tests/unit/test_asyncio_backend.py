@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 E = TypeVar("E")
-SECONDS = 20.0
+SECONDS = 60.0
 tint = contextvars.ContextVar("tint", default="none")
 
 
@@ -142,7 +142,7 @@ def test_an_item_is_lost_whatever_it_makes_of_its_cancellation(open_: Any, then:
     gate.wait_entered()
     backend.stop(0, "kill")
     lost = only(backend.inbox.take(SECONDS), WorkerLost)
-    assert (lost.offset, lost.reason) == (1, "cancelled where it awaited")
+    assert (lost.offset, lost.reason, lost.gone) == (1, "cancelled where it awaited", False)
     backend.start(0, chunk([4], 1))
     assert only(backend.inbox.take(SECONDS), ChunkEnded).values == [4]
 
@@ -168,7 +168,7 @@ def test_one_that_does_not_end_when_cancelled_is_abandoned(open_: Any) -> None:
     began = time.monotonic()
     backend.stop(0, "kill")
     lost = only(backend.inbox.take(SECONDS), WorkerLost)
-    assert PATIENCE * 0.9 < time.monotonic() - began < PATIENCE * 5
+    assert PATIENCE * 0.9 < time.monotonic() - began < SECONDS / 2
     assert lost.reason == "abandoned: it did not end when it was cancelled"
     assert (lost.offset, backend.abandoned) == (1, 1)
     assert entered.is_set()
@@ -190,13 +190,15 @@ def test_too_many_abandoned_ones_end_the_run(open_: Any) -> None:
     backend.start(0, chunk([1]))
     assert entered.wait(SECONDS)
     backend.stop(0, "kill")
-    events = backend.inbox.take(SECONDS)
-    while len(events) < 2:
-        events += backend.inbox.take(SECONDS)
-    assert isinstance(events[0], WorkerLost)
-    assert isinstance(events[1], RunFailed)
-    assert "max_abandoned=0" in str(events[1].error)
-    assert "compute in threads or processes" in str(events[1].error)
+    lost = only(backend.inbox.take(SECONDS), WorkerLost)
+    assert lost.gone
+    backend.start(0, chunk([2], 1))
+    failure, ended = backend.inbox.take(SECONDS)
+    assert isinstance(failure, RunFailed)
+    assert "max_abandoned=0" in str(failure.error)
+    assert "compute in threads or processes" in str(failure.error)
+    assert isinstance(ended, ChunkEnded)
+    assert (ended.chunk, ended.values) == (1, [])
     over.set()
 
 
@@ -311,7 +313,7 @@ def test_close_does_not_wait_for_what_does_not_end(open_: Any) -> None:
     assert entered.wait(SECONDS)
     began = time.monotonic()
     backend.close()
-    assert time.monotonic() - began < PATIENCE * 5
+    assert time.monotonic() - began < SECONDS / 2
     over.set()
 
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 import raddle
 from raddle.cli import main
-from raddle.cli._account import account_of, busy_share, seconds, text
+from raddle.cli._account import account_of, busy_share, percentiles, seconds, text
 from raddle.cli._compare import Group, _speed, compare
 from raddle.cli._go_on import how_to_go_on
-from raddle.cli._scan import percentiles, scan, spread
 from raddle.journal.history import History, RunRow
 
 RUN = RunRow(
@@ -134,12 +133,12 @@ def test_a_sample_of_many(tmp_path: Path) -> None:
     history = History(path)
     run = history.runs()[0]
     assert sum(history.counts(run.id).values()) == 25_000
-    rows = [row for page in scan(path, run.id) for row in page]
+    rows = [row for page in history.timed(run.id) for row in page]
     assert len({row[1] for row in rows}) == len(rows) == 25_000
-    sample = spread(path, run.id, 25_000)
+    sample = history.sample(run.id)
     assert not sample.exact
     assert 10_000 < len(sample.seconds) <= 20_000
-    assert spread(path, 2, 1000).exact
+    assert history.sample(2).exact
     found = compare(history, run, history, history.runs()[1])
     assert (found.matched, found.before.exact) == (1000, True)
 
@@ -208,6 +207,16 @@ def started(argv: list[str], **more: object) -> str:
             {"function": "raddle.workloads.weights.batch:page"},
             {"failed": 1},
             ["the same raddle weights command once more, with --resume"],
+        ),
+        (
+            {"function": "raddle.workloads.media.batch:do", "command": started(["media", "run", "p.yaml", "a map"])},
+            {"failed": 1},
+            ["cd '/some where' && raddle media run --resume p.yaml 'a map'"],
+        ),
+        (
+            {"function": "theirs:do", "command": started(["theirs", "run"]), "state": "interrupted"},
+            {},
+            ["cd '/some where' && raddle theirs run"],
         ),
         (
             {"command": started(MAP)},

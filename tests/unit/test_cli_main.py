@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -75,7 +76,7 @@ def _run(arguments: list[str], folder: Path | None = None, **environment: str) -
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
     )
 
 
@@ -131,7 +132,7 @@ print(code, [name for name in sys.modules if name.startswith("raddle.workloads."
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
     )
     assert {"map", "weights", "media"} <= set(done.stdout.split())
     assert done.stderr == "0 []\n"
@@ -158,7 +159,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
     )
     assert (done.stdout.split(), done.stderr) == (["thumbs-2", "thumbs"], "")
 
@@ -216,7 +217,7 @@ def test_nobody_reads_any_more(folder: Path, command: str) -> None:
             stderr=subprocess.PIPE,
             env={key: value for key, value in os.environ.items() if key != "RADDLE_JOURNAL"},
             check=False,
-            timeout=50,
+            timeout=120,
         )
     finally:
         os.close(theirs)
@@ -265,7 +266,30 @@ def test_a_table_on_a_narrow_terminal(folder: Path) -> None:
         except OSError:  # how Linux tells that the other side is closed
             pass
         os.close(ours)
-        assert child.wait(50) == 0
+        assert child.wait(60) == 0
         lines = shown.decode().splitlines()
         assert lines[0].split()[-1] == last
         assert max(map(len, lines)) <= columns
+
+
+def test_the_command_of_a_workload_is_in_its_journal(folder: Path) -> None:
+    pytest.importorskip("cryptography", reason="needs raddle[encrypt]")
+    (folder / "secret.txt").write_text("secret")
+    words = [
+        "encrypt",
+        "seal",
+        "secret.txt",
+        "-o",
+        "sealed",
+        "-p",
+        "env:WORDS",
+        "--journal",
+        "seal.db",
+        "--name",
+        "seal",
+    ]
+    done = _run(words, folder, WORDS="a few random words")
+    assert done.returncode == 0, done.stderr
+    told = _run(["runs", "show", "seal", "--journal", "seal.db", "--json"], folder)
+    command = json.loads(json.loads(told.stdout)["command"])
+    assert command == {"argv": words, "cwd": str(folder), "stdin": False}

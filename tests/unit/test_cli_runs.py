@@ -15,6 +15,8 @@ import pytest
 import raddle
 from raddle.cli import main
 from raddle.cli._again import arguments_of
+from raddle.journal._started import started_as
+from raddle.journal.history import History
 
 #: what a retry adds to the command
 OURS = ["--journal", "/tmp/j.db", "--name", "job", "--retry-failed"]
@@ -123,7 +125,7 @@ def test_export_parquet(journal: str, tmp_path: Path, which: list[str]) -> None:
     if importlib.util.find_spec("polars") is None:
         pytest.skip("polars is not installed")
     command = [sys.executable, "-c", PARQUET, *which]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert len(rows) == (0 if which[0] == "first" else 4)
@@ -146,7 +148,7 @@ def test_export_parquet(journal: str, tmp_path: Path, which: list[str]) -> None:
 def test_export_parquet_needs_polars(journal: str, tmp_path: Path) -> None:
     program = "import sys; sys.modules['polars'] = None\n" + PARQUET.replace("import polars as pl\n", "pl = None\n", 1)
     command = [sys.executable, "-c", program, "second"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert "raddle: polars, which writes Parquet, is not installed: pip install 'raddle[" in done.stderr
     assert not (tmp_path / "out.parquet").exists()
 
@@ -165,6 +167,19 @@ def test_total_is_known_once_a_source_without_length_has_ended(
     assert part.split()[-3] in {"?", "7"}
     assert main(["runs", "show", "whole"]) == 0
     assert "items      5 ok, 2 failed of 7" in capsys.readouterr().out
+
+
+def test_the_command_of_a_workload_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = str(tmp_path / "j.db")
+    with started_as(["theirs", "run", "exec"]):
+        list(raddle.run(int, ["x"], backend="serial", journal=journal, name="a"))
+    list(raddle.run(int, ["x"], backend="serial", journal=journal, name="b"))
+    commands = [json.loads(run.command or "{}").get("argv") for run in History(journal).runs()]
+    assert commands == [["theirs", "run", "exec"], None]
+    assert main(["runs", "show", "a", "--journal", journal]) == 0
+    assert f"next       cd {Path.cwd()} && raddle theirs run exec" in capsys.readouterr().out
+    assert main(["runs", "retry", "a", "--journal", journal]) == 2
+    assert "was started by raddle theirs, which is started again by itself" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -194,6 +209,20 @@ def test_retry_starts_the_same_command(argv: list[str], expected: list[str]) -> 
 def test_usage_errors(journal: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_help_says_what_each_command_does_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "..." not in told.partition("Commands:")[2]
+    assert "and how to go on" in " ".join(told.split())
+    assert main(["runs", "show", "--help"]) == 0
+    assert "raddle runs show [OPTIONS] [RUN]\n" in capsys.readouterr().out
+
+
+def test_a_folder_is_no_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "list", "--journal", str(tmp_path)]) == 2
+    assert f"journal={tmp_path} is a folder: give the path of a file in it" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,7 @@ class Gate:
 
     def __iter__(self) -> Iterator[int]:
         yield from range(3)
-        assert self.let_in.wait(50)
+        assert self.let_in.wait(60)
         yield 3
 
     def __call__(self, n: int) -> int:
@@ -50,7 +50,7 @@ class Gate:
             raise ValueError(f"n={n}\x1b[2J")
         if n == 3:
             self.inside.set()
-            assert self.let_out.wait(50)
+            assert self.let_out.wait(60)
         return n
 
 
@@ -64,7 +64,7 @@ def half_done(journal: Path) -> Iterator[tuple[Gate, Iterator[raddle.Outcome]]]:
             outcomes = iter(run)
             assert [next(outcomes).position for _ in range(3)] == [0, 1, 2]
             gate.let_in.set()
-            assert gate.inside.wait(50)
+            assert gate.inside.wait(60)
             yield gate, outcomes
         finally:
             gate.let_in.set()
@@ -299,7 +299,7 @@ def on_a_terminal(path: Path, until: bytes, number: int, **environment: str) -> 
     finally:
         os.close(ours)
         child.kill() if not sent else None
-    return child.wait(30), shown
+    return child.wait(60), shown
 
 
 def _read(descriptor: int) -> bytes:

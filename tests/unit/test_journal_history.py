@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from raddle._model import Status, Summary
 from raddle._ports import Lease, Record
 from raddle.errors import ConfigError, JournalDamaged, JournalError
 from raddle.journal import SqliteJournal, _paging, _sql
+from raddle.journal._alive import alive
 from raddle.journal._happenings import Happenings
 from raddle.journal.history import History, Order, OutcomeRow
 from raddle.testing.journal_suite import Heard, entry, failed, header
@@ -95,12 +97,17 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> History:
     return History(path)
 
 
+@pytest.fixture(scope="module")
+def rows(big: History) -> list[OutcomeRow]:
+    return list(big.outcomes(1))
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(
     "what",
     [{}, {"status": "failed"}, {"status": "ok"}, {"error_type": "ValueError"}, {"search": "77"}, {"search": "%"}],
 )
-def test_pages_give_all_rows_in_order(big: History, order: str, what: dict[str, Any]) -> None:
+def test_pages_give_all_rows_in_order(big: History, rows: list[OutcomeRow], order: str, what: dict[str, Any]) -> None:
     def fits(row: OutcomeRow) -> bool:
         text = f"{row.label} {row.key} {row.error_type} {row.error_message}"
         return (
@@ -109,7 +116,7 @@ def test_pages_give_all_rows_in_order(big: History, order: str, what: dict[str, 
             and what.get("search", "") in text
         )
 
-    expected = sorted(filter(fits, big.outcomes(1)), key=KEYS[order])
+    expected = sorted(filter(fits, rows), key=KEYS[order])
     limit = 997 if len(expected) > 1000 else 30
     assert [row.id for row in all_pages(big, order, limit, **what)] == [row.id for row in expected]
 
@@ -617,3 +624,14 @@ def test_a_million_outcomes(path: Path) -> None:
         page, calls = history.page(1, search="item 700007", cursor=page.cursor), calls + 1
     assert [row.id for row in page.rows] == [700_007]
     assert calls == 6
+
+
+def test_a_process_that_was_killed_and_not_taken_note_of_is_not_alive() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as program:
+        assert alive(program.pid, socket.gethostname())
+        program.kill()
+        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(program.pid, 0)  # it has its number still
+        assert not alive(program.pid, socket.gethostname())
+        assert alive(program.pid, "elsewhere")
+    assert not alive(program.pid, socket.gethostname())

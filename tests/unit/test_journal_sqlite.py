@@ -251,7 +251,7 @@ journal.close(None)
 """
     # DeprecationWarning on 3.12 and later: forking beside a thread is what the test is about.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert re.search(r"belongs to pid \d+: a forked process must not use it\n.*in use by pid", done.stdout), done
     assert len(list(History(path).outcomes(1))) == 1
 

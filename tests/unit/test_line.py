@@ -7,7 +7,7 @@ import io
 import pytest
 
 from raddle import ConfigError, Summary
-from raddle._events import ItemsEnded, RunEnded, RunStarted, RunStopping
+from raddle._events import ItemsEnded, LimitChanged, RunEnded, RunStarted, RunStopping
 from raddle._model import Outcome, Status
 from raddle.progress import Snapshot, observer_for
 from raddle.progress.line import Line, describe, duration, rate
@@ -56,6 +56,18 @@ def test_elsewhere_a_fast_run_says_one_thing() -> None:
         line(ended(100))
     line(RunEnded(Summary(admitted=100_000, ok=100_000, source_ended=True)))
     assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_elsewhere_why_the_limit_moved_is_said_once_for_each_move() -> None:
+    stream, clock = io.StringIO(), FakeClock()
+    line = Line(stream, clock)
+    line(RunStarted("job", "threads", 2, 100))
+    for n in range(1, 6):
+        clock.advance(6.0)
+        line(LimitChanged(n // 2, f"reason {n // 2}"))
+        line(ended(1))
+    told = [text.partition("reason ")[2] for text in stream.getvalue().splitlines()]
+    assert told == ["0", "1", "", "2", ""]
 
 
 def test_stopping_is_said_at_once() -> None:

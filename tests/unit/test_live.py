@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from raddle import ErrorInfo, Summary
@@ -104,3 +106,16 @@ def test_it_paints_by_time_while_nothing_ends() -> None:
     clock.advance(10.0)
     view.tick()
     assert stream.getvalue() == before
+
+
+@pytest.mark.parametrize("width", [24, 40, 60, 70, 80, 120])
+@pytest.mark.parametrize("name", ["job", "a-rather-long-name-of-a-run-2026-11-23", "名前名前名前"])
+def test_figures_are_whole_on_a_terminal_of_any_width(width: int, name: str) -> None:
+    stream = io.StringIO()
+    snapshot = Snapshot(name=name, workers=2, total=200_000, ok=81_469, rate=3140.4, eta=754, running=2)
+    Console(file=stream, width=width).print(panel(snapshot))
+    lines = stream.getvalue().splitlines()
+    assert all(cell_len(line) <= width for line in lines)
+    assert "40 % 81,469/200,000 3,140/s 12:34 min left" in " ".join(stream.getvalue().split())
+    assert sum("━" in line for line in lines) == 1
+    assert len(lines) <= (8 if width < 40 else 6)

@@ -136,12 +136,12 @@ def test_server_answers_during_and_after_the_run() -> None:
     with PrometheusServer() as server:
         with raddle.run(abs, [-1, -2], backend="threads", progress=server, name="abs") as run:
             assert list(run.values()) == [1, 2]
-        with urllib.request.urlopen(server.url, timeout=10) as answer:
+        with urllib.request.urlopen(server.url, timeout=120) as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
             text = answer.read().decode()
         assert 'raddle_items_total{run="abs",backend="threads",status="ok"} 2' in text
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/x", timeout=10)
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/x", timeout=120)
         with pytest.raises(ConfigError, match="use another port, or 0"):
             PrometheusServer(server.port)
 
@@ -210,7 +210,7 @@ def test_without_the_api_it_says_what_to_install(root: Path) -> None:
         "import sys\nsys.modules['opentelemetry'] = None\nimport raddle.progress\n"
         "try:\n    raddle.progress.OpenTelemetryObserver()\nexcept ImportError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == str(MissingExtra("opentelemetry-api", "otel"))
 
 
@@ -294,12 +294,12 @@ def test_repeat_calls_until_stopped() -> None:
     counter = Counter()
     repeat = Repeat(counter.call, 0.001)
     for _ in range(3):
-        assert counter.calls.acquire(timeout=10)
+        assert counter.calls.acquire(timeout=120)
     repeat.stop()
-    repeat.join(10)
+    repeat.join(60)
     assert not repeat._thread.is_alive()
     forgotten = Repeat(Counter().call, 0.001)  # nobody holds the counter: there is nothing to call
-    forgotten.join(10)
+    forgotten.join(60)
     assert not forgotten._thread.is_alive()
 
 
@@ -310,7 +310,7 @@ def test_repeat_says_once_what_went_wrong(caplog: pytest.LogCaptureFixture) -> N
 
     broken = Broken()
     repeat = Repeat(broken.call, 0.001)
-    repeat.join(10)
+    repeat.join(60)
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from raddle._model import StopHow
 
 E = TypeVar("E")
-SECONDS = 20.0
+SECONDS = 60.0
 tint = contextvars.ContextVar("tint", default="none")
 
 
@@ -185,9 +185,12 @@ def test_too_many_abandoned_threads_end_the_run(gate: Gate) -> None:
         backend.start(0, chunk(["stop"], number))
         wait_entered(gate)
         backend.stop(0, "kill")
-    *lost, failure = backend.inbox.take(0)
+    backend.start(0, chunk(["next"], 3))
+    *lost, failure, ended = backend.inbox.take(0)
     assert [type(event) for event in lost] == [WorkerLost] * 3
     assert isinstance(failure, RunFailed)
+    assert isinstance(ended, ChunkEnded)
+    assert (ended.chunk, ended.values) == (3, [])
     assert isinstance(failure.error, errors.BackendError)
     assert "abandoned=3" in str(failure.error)
     assert "use backend='processes'" in str(failure.error)

@@ -44,7 +44,7 @@ class Page:
 
     def close(self) -> None:
         self.server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(60)
         self._listening.close()
         assert not self._thread.is_alive()
 
@@ -183,7 +183,7 @@ def gated(tmp_path: Path) -> Iterator[Gated]:
 
 
 def _wait_for(found: Callable[[], Any], what: str) -> Any:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not (result := found()):
         assert time.monotonic() < until, what
         time.sleep(0.02)
@@ -196,9 +196,9 @@ def wait_for() -> Callable[[Callable[[], Any], str], Any]:
     return _wait_for
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A browser without a window."""
+    """A browser without a window. While Playwright is there, a loop runs in this thread: none of asyncio may start."""
     playwright = pytest.importorskip("playwright.sync_api")
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:

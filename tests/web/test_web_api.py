@@ -7,7 +7,9 @@ import re
 import shutil
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -16,10 +18,8 @@ from raddle.errors import ConfigError
 from raddle.journal.history import History
 from raddle.web.app import make_app
 from raddle.web.guard import csrf_token
+from raddle.web.pages import shown
 from raddle.web.settings import Settings, is_loopback
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HOSTILE = "<img src=x onerror=\"alert('label')\">&amp;</script>"
 
@@ -153,7 +153,7 @@ def test_nothing_in_a_page_runs_inline_or_comes_from_elsewhere(journal: Path, tm
         (lambda path: None, "does not exist"),
         (lambda path: path.write_bytes(b""), "no run yet"),
         (lambda path: path.write_bytes(b"nothing" * 1000), "not a journal"),
-        (lambda path: path.mkdir(), "does not exist"),
+        (lambda path: path.mkdir(), "is a folder"),
         (None, "newer raddle"),
     ],
 )
@@ -266,6 +266,42 @@ def test_loopback(host: str, is_one: bool) -> None:
 def test_settings_that_cannot_work(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Settings(journals=(tmp_path,), **options)
+
+
+def test_text_of_every_colour_can_be_read_on_every_ground() -> None:
+    style = files("raddle.web").joinpath("static", "style.css").read_text()
+    blocks = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    palettes = [dict(re.findall(r"--([\w-]+): (#\w+)", block)) for block in blocks]
+    assert len(palettes) == 2
+    texts = ("text", "dim", "link", "ok", "failed", "timed_out", "crashed", "accent", "cancelled", "interrupted")
+    pairs = [(text, ground) for text in texts for ground in ("card", "page", "hover")] + [("warn-text", "warn")]
+    for palette in palettes:
+        light = {name: luminance(colour) for name, colour in palette.items()}
+        poor = [(a, b) for a, b in pairs if (max(light[a], light[b]) + 0.05) / (min(light[a], light[b]) + 0.05) < 4.5]
+        assert not poor  # WCAG 2, 1.4.3
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2 defines it, of "#rgb" or "#rrggbb"."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["/a/runs.db"], ["runs.db"]),
+        (["/a/runs.db", "/a/other.db"], ["runs.db", "other.db"]),
+        (["/a/x/runs.db", "/b/x/runs.db", "/b/y/runs.db"], ["a/x/runs.db", "b/x/runs.db", "y/runs.db"]),
+        (["/runs.db", "/b/runs.db"], ["/runs.db", "b/runs.db"]),
+    ],
+)
+def test_journals_of_one_name_are_told_apart(paths: list[str], names: list[str]) -> None:
+    told = shown(list(map(Path, paths)))
+    assert [each["name"] for each in told] == names
+    assert [each["path"] for each in told] == paths
 
 
 def test_figures_that_are_no_numbers_are_null(journal: Path, tmp_path: Path) -> None:

@@ -25,11 +25,11 @@ HOSTILE = "<img src=x onerror=\"alert('label')\">&amp;</script>"
 @pytest.fixture
 def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
     """Open pages; at the end nothing may have gone wrong in any of them."""
-    contexts, wrong, hosts = [], [], set()
+    contexts, wrong, hosts, forgiven = [], [], set(), []
 
     def open_page(url: str, *, width: int = 1280, scheme: str = "light") -> Any:
         context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
@@ -39,11 +39,12 @@ def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
         page.goto(url)
         return page
 
-    open_page.expected = wrong.clear  # type: ignore[attr-defined]
+    # The browser notes each answer that is an error, and may do so after the test has seen the page tell of it.
+    open_page.expected = lambda: forgiven.append("Failed to load resource")  # type: ignore[attr-defined]
     yield open_page
     for context in contexts:
         context.close()
-    assert not wrong
+    assert not [text for text in wrong if not any(start in text for start in forgiven)]
     assert hosts <= {"http://127.0.0.1"}
 
 
@@ -83,11 +84,40 @@ def test_runs_are_filtered_and_sorted(serve: Any, visit: Any, journal: Path) -> 
     assert page.locator("#runs .name").all_text_contents() == ["good", HOSTILE]
 
 
+def test_what_needs_a_look_is_seen_in_the_list(serve: Any, visit: Any, journal: Path, gated: Any) -> None:
+    program = gated.start("a", "bad", "slow", "b")
+    missing = [gated.folder / "gone.db", gated.folder / "missing.db"]
+    server = serve(journal, gated.journal, *missing)
+    page = visit(f"{server.url}/")
+    has(page, "#runs .done", "of 4 ·")  # counted beforehand, by the command line
+    program.kill()
+    program.wait()
+    has(page, "#runs .badge", "interrupted")
+    states = {
+        run: page.locator("#runs tr", has=page.get_by_text(run, exact=True)).locator(".badge").first
+        for run in ("good", "job")
+    }
+    assert {run: badge.get_attribute("data-state") for run, badge in states.items()} == {
+        "good": "ended",
+        "job": "interrupted",
+    }
+    hostile = page.locator("#runs tr", has=page.locator(".name", has_text="onerror")).locator(".badge").first
+    assert (hostile.text_content(), hostile.get_attribute("data-state")) == ("ended", "not-ok")
+    assert page.locator("#banner").inner_text().splitlines() == [
+        f"journal={path} does not exist: check the path, or start a run with it first" for path in missing
+    ]
+    names = page.locator("#journal option").all_text_contents()
+    assert names[-1] == "missing.db"
+    assert all(name.endswith("/runs.db") for name in names[1:3])  # both are runs.db
+    assert names[1] != names[2]
+
+
 def test_hostile_text_stays_text(serve: Any, visit: Any, journal: Path) -> None:
     page = visit(run_page(serve(journal), journal, HOSTILE))
     has(page, "h1", HOSTILE)
     has(page, "#failures .message", HOSTILE)
     page.locator("#items .more").first.click()
+    has(page, "tr.detail dt", "Item")  # its whole label, which the table cuts
     has(page, "tr.detail", "Position")
     page.wait_for_selector("#timeline .main-svg")
     for point in page.locator("#timeline .point").all()[:3]:
@@ -100,7 +130,7 @@ def test_a_run_grows_and_ends_without_a_reload(serve: Any, visit: Any, tmp_path:
     path, go = tmp_path / "runs.db", threading.Event()
 
     def work(item: int) -> int:
-        assert item < 5 or go.wait(40)
+        assert item < 5 or go.wait(60)
         if item == 7:
             raise ValueError("seven")
         return item
@@ -170,7 +200,7 @@ def test_what_was_typed_takes_no_later_page_away(serve: Any, visit: Any, twenty_
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_million_outcomes(serve: Any, visit: Any, million: Path) -> None:
     server = serve(million)
     url = run_page(server, million, "many")
@@ -200,7 +230,7 @@ def test_a_million_outcomes(serve: Any, visit: Any, million: Path) -> None:
 
 
 def test_retry_failed(serve: Any, visit: Any, gated: Any) -> None:
-    assert gated.start("a", "bad", "b").wait(30) == 1
+    assert gated.start("a", "bad", "b").wait(60) == 1
     (gated.folder / "mended").touch()
     page = visit(run_page(serve(gated.journal, allow_actions=True), gated.journal, "job"))
     has(page, "#facts", "raddle map gated:gate")

@@ -20,7 +20,7 @@ from raddle.cli import main
 from raddle.journal.history import History, RunRow
 from raddle.web.actions import holds_lock, why_no_retry
 from raddle.web.guard import csrf_token
-from raddle.web.views import Speed, command_of
+from raddle.web.views import Speed, command_of, total_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def events(url: str) -> Iterator[dict[str, Any]]:
     """Yield what a stream says."""
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         for line in answer:
             if line.startswith(b"data: "):
                 yield json.loads(line[6:])
@@ -39,7 +39,7 @@ def ask(page: Any, path: str, *, post: bool = False) -> tuple[int, Any]:
     headers = {"x-raddle-csrf": csrf_token(page.settings)} if post else {}
     request = urllib.request.Request(page.url + path, method="POST" if post else "GET", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -53,7 +53,7 @@ def test_a_stream_tells_of_a_run_from_its_first_item_to_its_end(serve: Any, tmp_
     go = threading.Event()
 
     def work(item: int) -> int:
-        assert item < 3 or go.wait(30)
+        assert item < 3 or go.wait(60)
         return item
 
     page = serve(path)
@@ -119,13 +119,13 @@ def test_cancel_stops_the_run_of_another_process(serve: Any, gated: Any, wait_fo
     assert ask(page, f"{base}/retry", post=True)[0] == 409
     assert ask(page, f"{base}/cancel", post=True) == (202, {"detail": f"asked process {program.pid} to stop"})
     (gated.folder / "open").touch()
-    assert program.wait(30) == 128 + signal.SIGINT
+    assert program.wait(60) == 128 + signal.SIGINT
     assert gated.state() == "stopped"
     assert ask(page, f"{base}/cancel", post=True)[0] == 409
 
 
 def test_retry_runs_what_failed_again(serve: Any, gated: Any, wait_for: Any) -> None:
-    assert gated.start("a", "bad", "b").wait(30) == 1
+    assert gated.start("a", "bad", "b").wait(60) == 1
     (gated.folder / "mended").touch()
     page = serve(gated.folder / "runs.db", allow_actions=True)
     base = f"/api/journals/0/runs/{gated.run().uid}"
@@ -152,11 +152,12 @@ def test_a_process_that_does_not_hold_the_lock_is_left_alone(gated: Any, wait_fo
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("", "not started by raddle map"),
-        ("[1]", "not started by raddle map"),
-        ('{"argv": [], "cwd": "/"}', "not started by raddle map"),
-        ('{"argv": [1], "cwd": "/"}', "not started by raddle map"),
-        ('{"argv": ["weights"], "cwd": "/"}', "not started by raddle map"),
+        ("", "not started by a command"),
+        ("[1]", "not started by a command"),
+        ('{"argv": [], "cwd": "/"}', "not started by a command"),
+        ('{"argv": [1], "cwd": "/"}', "not started by a command"),
+        ('{"argv": ["weights"], "cwd": "/"}', "raddle weights is not started from here"),
+        ('{"argv": ["media", "run", "exec"], "cwd": "/"}', "start its command again with --resume"),
         ('{"argv": ["map"], "cwd": "/", "stdin": true}', "standard input"),
         ('{"argv": ["map"], "cwd": "/not/there"}', "not there any more"),
         ('{"argv": ["map"], "cwd": "/"}', None),
@@ -194,6 +195,27 @@ def test_where_a_command_wrote(argv: list[str], output: str | None) -> None:
     assert command.output == output
 
 
+@pytest.mark.parametrize(
+    ("facts", "total"),
+    [
+        ({"total": 5}, 5),
+        ({"command": '{"argv": ["map"], "cwd": "/", "total": 700}'}, 700),
+        ({"command": '{"argv": ["map"], "cwd": "/", "total": "700"}'}, None),
+        ({"command": '{"argv": ["map"], "cwd": "/", "total": -1}'}, None),
+        (
+            {
+                "command": '{"argv": ["map"], "cwd": "/", "total": 7}',
+                "summary": {"source_ended": True, "admitted": 6},
+            },
+            6,
+        ),
+        ({}, None),
+    ],
+)
+def test_the_number_of_items_is_told_as_soon_as_anybody_knows_it(facts: dict[str, Any], total: int | None) -> None:
+    assert total_of(row(**facts)) == total
+
+
 def test_speed_is_of_the_last_half_minute_and_starts_over_with_a_retry() -> None:
     speed, key = Speed(), ("a", 1)
     assert speed.add(key, 0.0, 0) is None
@@ -227,8 +249,8 @@ def test_the_command_serves_until_a_signal(journal: Path, tmp_path: Path) -> Non
         url = program.stdout.readline().split()[1]
         base, _, token = url.partition("?token=")
         request = urllib.request.Request(f"{base}api/journals", headers={"authorization": f"Bearer {token}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             assert json.load(answer)["journals"][0]["path"] == str(journal)
         program.send_signal(signal.SIGINT)
-        _, errors = program.communicate(timeout=30)
+        _, errors = program.communicate(timeout=120)
     assert (program.returncode in {0, 130}, errors) == (True, "")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from schemathesis.core.transport import Response
 
 
-@pytest.mark.parametrize("examples", [2, pytest.param(80, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [2, pytest.param(25, marks=pytest.mark.slow)])
 def test_every_answer_is_one_of_those_described(serve: Any, journal: Path, tmp_path: Path, examples: int) -> None:
     shutil.copy(journal, tmp_path / "runs.db")
     page = serve(tmp_path / "runs.db", allow_actions=True, ping=0.02)

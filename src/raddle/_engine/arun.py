@@ -6,7 +6,6 @@ it is woken when there are outcomes, many at a time.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +16,7 @@ from raddle._events import Consumed, StopAsked
 
 if TYPE_CHECKING:
     import asyncio
+    import threading
     from collections.abc import AsyncIterator, Callable, Iterator
     from types import TracebackType
 
@@ -53,8 +53,7 @@ class AsyncRun(RunFace):
         self._over = False
         self._bell = _Bell(loop)
         driver.outbox.on_put = self._bell.ring
-        self._thread = threading.Thread(target=driver.run, name="raddle-driver", daemon=True)
-        self._thread.start()
+        self._thread = driver.start()
         # As with `Run`: nobody but the caller holds the run, so that it can be dropped.
         self._finalizer = weakref.finalize(self, _end, driver, inbox, self._thread, loop)
 

@@ -10,6 +10,7 @@ items ──▶ Intake ──event──▶ machine ──commands──▶ driv
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -78,8 +79,10 @@ class Outbox:
     def acknowledge(self, count: int) -> bool:
         """Say that the consumer is through with so many; True if the driver must be woken for that."""
         self._taken += count
-        wanted, self._wanted = self._wanted, False
-        return wanted
+        if not self._wanted:
+            return False  # and left alone: it may be set at this very moment, by a driver that has not seen this count
+        self._wanted = False
+        return True
 
     def acknowledged(self, *, wake: bool) -> int:
         """Return how many were acknowledged so far; with `wake`, the next `acknowledge` says that it matters."""
@@ -122,6 +125,20 @@ class Driver:
         """Tell the observers of the start, and do the first commands."""
         self._tell(first)
         self._do_all(self.machine.begin(self._clock.now(), self._look([])))
+
+    def start(self) -> threading.Thread:
+        """Go on to the end in a thread, and return that.
+
+        Raises:
+            RuntimeError: the system has no thread to give; all that was opened is closed again
+        """
+        thread = threading.Thread(target=self.run, name="raddle-driver", daemon=True)
+        try:
+            thread.start()
+        except BaseException as error:
+            self.give_up(error)
+            raise
+        return thread
 
     def run(self) -> None:
         """Go on to the end. Whatever goes wrong reaches the consumer."""
@@ -219,7 +236,9 @@ class Driver:
         for observer in list(self._observers):
             try:
                 observer(event)
-            except Exception:
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):
+                    raise  # a Ctrl-C in the caller's own thread is the caller's
                 # It must never harm a run. It is told nothing more: what failed once fails a million times.
                 import logging  # costs every `import raddle` 3 ms if it stands above
 

@@ -218,8 +218,9 @@ class Machine:
             self._slots.remove(worker, chunk)
         if not chunks:
             return
-        self._workers_lost += 1
-        self._out.append(Emit(events.WorkerReplaced(self._name(worker), event.reason)))
+        if event.gone:
+            self._workers_lost += 1
+            self._out.append(Emit(events.WorkerReplaced(self._name(worker), event.reason)))
         head = chunks.pop(0)
         ended = event.ended or events.ChunkEnded(worker, head.number, [], [self._now])
         begun = len(ended.values)

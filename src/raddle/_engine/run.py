@@ -62,10 +62,7 @@ class Run(RunFace):
         self._batch: Iterator[Outcome] = iter(())
         self._taken = 0
         self._over = False
-        self._thread: threading.Thread | None = None
-        if threaded:
-            self._thread = threading.Thread(target=driver.run, name="raddle-driver", daemon=True)
-            self._thread.start()
+        self._thread = driver.start() if threaded else None
         # A run that is dropped without being closed, or is alive when the program ends, is killed. The thread and
         # the finalizer know the driver only, never the run, or it could not be dropped.
         self._finalizer = weakref.finalize(self, _end, driver, inbox, self._thread)

@@ -163,16 +163,19 @@ class Intake:
         self._known = known
         self._sorter = sorter
         self._measure: Any = None
+        self._broken = False
 
     def collect(self, *, stopping: bool = False) -> list[Pulled | SourceEnded]:
         """Return what the machine is to hear; `stopping`: nothing of what it has not heard will run."""
         items, ended = self.source.collect()
         heard: list[Pulled | SourceEnded] = []
+        if self._broken:
+            items, ended = [], None  # what comes behind items that were not taken would be given their positions
         if items:
             try:
                 heard.append(self._pulled(items))
             except Exception as error:  # noqa: BLE001 - key, id and priority are the caller's code, as the source is
-                ended = SourceEnded(error)
+                ended, self._broken = SourceEnded(error), True
         if ended is not None:
             heard.append(ended)
         if self._sorter is None:

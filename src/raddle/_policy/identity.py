@@ -11,10 +11,21 @@ import types
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+from raddle.errors import ConfigError
 
-__all__ = ["canonical", "function_name", "function_version", "given_id", "item_id", "item_ids"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+__all__ = [
+    "canonical",
+    "function_name",
+    "function_version",
+    "given_id",
+    "given_ids",
+    "item_id",
+    "item_ids",
+    "refuse_duplicates",
+]
 
 _blake2b = hashlib.blake2b
 
@@ -58,6 +69,25 @@ def given_id(value: Any) -> bytes:
     if isinstance(value, (str, bytes, int, PurePath)) and not isinstance(value, bool):
         return canonical(value)
     raise TypeError(f"id={value!r}: must be a str, bytes, int or path, not {type(value).__name__}")
+
+
+def given_ids(id_of: Callable[[Any], Any], items: Iterable[Any]) -> list[bytes]:
+    """Return `given_id` of what the caller's function says of each item."""
+    return [given_id(id_of(item)) for item in items]
+
+
+def refuse_duplicates(items: Iterable[Any], id_of: Callable[[Any], Any]) -> None:
+    """See to it that no two items have one id.
+
+    Raises:
+        ConfigError: naming both
+    """
+    seen: dict[bytes, int] = {}
+    for position, item in enumerate(items):
+        given = id_of(item)
+        first = seen.setdefault(given_id(given), position)
+        if first != position:
+            raise ConfigError(f"id={given!r}: given to items {first} and {position}; an id must name one item")
 
 
 def canonical(value: Any) -> bytes:

@@ -219,7 +219,7 @@ class Slot:
         elif self.link is None or not self.held[0].sent:
             chunks = tuple(parcel.chunk.number for parcel in self.held)
             self.held.clear()
-            self.emit(WorkerLost(self.number, chunks, None, None, "it had not started"))
+            self.emit(WorkerLost(self.number, chunks, None, None, "it had not started", gone=False))
         else:
             self.killing = True
             for parcel in self.held:

@@ -13,13 +13,14 @@ Two threads may look at a job, the worker that runs it and the driver that stops
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from raddle._events import ChunkEnded, RunFailed
-from raddle.backends._shell import describe, qualified_name
+from raddle.backends._shell import describe, leave, qualified_name
 from raddle.errors import BackendError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ __all__ = ["Job", "initialize", "pickled", "run_items"]
 class Job:
     """One chunk on one worker."""
 
-    __slots__ = ("_withdrawn", "answered", "chunk", "clock", "errors", "stored", "todo", "values", "worker")
+    __slots__ = ("_withdrawn", "answered", "chunk", "clock", "errors", "pid", "stored", "todo", "values", "worker")
 
     def __init__(self, worker: int, chunk: Chunk, *, stored: bool) -> None:
         self.worker = worker
@@ -45,6 +46,8 @@ class Job:
         self.errors: dict[int, ErrorInfo] = {}
         self.stored: list[bytes] | None = [] if stored else None
         self.answered = False
+        #: of the process that the chunk was given to, and not of one that the function forked
+        self.pid = os.getpid()
         self._withdrawn = 0
 
     @property
@@ -122,8 +125,10 @@ def run_items(
             except passing:
                 raise
             except BaseException as error:  # noqa: BLE001 - not ours: whatever it raises is its item's error
+                if os.getpid() != job.pid:
+                    leave(error)
                 value = None
-                errors[offset] = describe(error)
+                errors[offset] = describe(error, passing=passing)
                 if stored is not None:
                     stored.append(b"")
             add_value(value)

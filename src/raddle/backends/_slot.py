@@ -99,7 +99,12 @@ class Slot:
             self._shared.emit(held.ended(self.number))
             return
         if self._sock is None:
-            self._spawn()
+            try:
+                self._spawn()
+            except errors.BackendError as failure:
+                self._shared.emit(RunFailed(failure))
+                self._shared.emit(held.ended(self.number))
+                return
         self.held.append(held)
         self._out.extend(map(memoryview, buffers))
         self._write()
@@ -149,7 +154,11 @@ class Slot:
         return any(self._box.memory.find(name, start, start + size) >= 0 for name in names)
 
     def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            what = f"no socket for worker {self.number}: {error.strerror}"
+            raise errors.BackendError(f"{what}; lower workers=, or raise the limit (ulimit -n)") from error
         with theirs:
             ours.settimeout(0)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)

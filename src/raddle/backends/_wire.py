@@ -63,8 +63,9 @@ MEASUREMENT: Final = struct.Struct("@qdddqd")
 
 #: flag of a send to somebody who may be dead: the user's program may have set SIGPIPE to its deadly default
 NO_SIGNAL: Final = getattr(socket, "MSG_NOSIGNAL", 0)
-#: what unpickling somebody's object may raise; KeyboardInterrupt is left to mean the user's Ctrl-C
-LOAD_ERRORS: Final = (Exception, SystemExit, GeneratorExit)
+#: what unpickling somebody's object may raise. KeyboardInterrupt too: the user's Ctrl-C comes in the main thread, and
+#: this is done in the driver's
+LOAD_ERRORS: Final = (BaseException,)
 
 #: types whose values can be neither changed nor shared, and run no code when they travel. They go by `marshal`: it is
 #: three times as fast for a single one, and takes a whole list in one go.

@@ -19,7 +19,7 @@ from raddle._attempt import Place, be_worker_process, enter
 from raddle._model import Chunk
 from raddle.backends._box import BETWEEN, DATA_SIZE, LOADING, RUNNING, SHARED_FROM, STOP, Box, Sink
 from raddle.backends._outlet import Outlet
-from raddle.backends._shell import describe, qualified_name
+from raddle.backends._shell import describe, leave, qualified_name
 from raddle.backends._wire import (
     AS_LIST,
     BROKEN,
@@ -229,7 +229,7 @@ def run_chunk(post: Post, chunk: Chunk, func: Callable[[Any], Any]) -> None:
         try:
             value = func(item)
         except BaseException as error:  # noqa: BLE001 - whatever the function raises is how its item ended
-            piece, failed = pack_error(describe(error)), True
+            piece, failed = _failed(post, error), True
         else:
             try:
                 if type_of(value) in plain_types:
@@ -257,6 +257,12 @@ def run_chunk(post: Post, chunk: Chunk, func: Callable[[Any], Any]) -> None:
         ends[row] = end
         cells[at_offset] = offset + 1
     _end_chunk(post, row, at, plain)
+
+
+def _failed(post: Post, error: BaseException) -> bytes:
+    if not post.outlet.mine:
+        leave(error)
+    return pack_error(describe(error))
 
 
 def _end_chunk(post: Post, row: int, at: int, plain: list[Any]) -> None:

@@ -136,16 +136,20 @@ def serve(setup: Setup) -> NoReturn:
     # Here and not in each worker; and not in the parent, which goes on meanwhile.
     importlib.import_module("raddle.backends._logs")
     gc.freeze()
+    setup.control.settimeout(0)
     workers = Workers(setup, (wake, wake_writer))
     poll = select.poll()
-    poll.register(setup.control, select.POLLIN)
     poll.register(wake, select.POLLIN)
     while os.getppid() == setup.parent:
+        poll.register(setup.control, select.POLLIN | (select.POLLOUT if workers.untold else 0))
         ready = dict(poll.poll())
         if wake in ready:
             _drain(wake)
             workers.reap()
-        if setup.control.fileno() in ready and not workers.obey():
+        control = ready.get(setup.control.fileno(), 0)
+        if control & select.POLLOUT:
+            workers.tell()
+        if control & ~select.POLLOUT and not workers.obey():
             break
     workers.end(wake)
     os._exit(0)
@@ -188,6 +192,8 @@ class Workers:
         self._setup = setup
         self._own = own
         self._pids: dict[int, int] = {}
+        #: replies that the parent has no room for yet
+        self.untold = bytearray()
 
     def obey(self) -> bool:
         """Carry out one request; False at the end of the control socket."""
@@ -198,8 +204,10 @@ class Workers:
         if len(data) < REQUEST.size:
             return False
         request, slot = REQUEST.unpack(data)
-        if request == FORK:
+        if request == FORK and fds:
             self._fork(slot, fds[0])
+        elif request == FORK:  # the kernel leaves out what there is no room for
+            self._report(NOT_FORKED, slot, 0, errno.EMFILE)
         elif slot in self._pids:
             _kill_group(self._pids[slot])
         return True
@@ -269,10 +277,19 @@ class Workers:
             self.reap()
 
     def _report(self, what: int, slot: int, pid: int, code: int) -> None:
+        self.untold += REPLY.pack(what, slot, pid, code)
+        self.tell()
+
+    def tell(self) -> None:
+        """Send replies as far as there is room. Never waits: the parent may itself wait for us to take its requests."""
         try:
-            self._setup.control.send(REPLY.pack(what, slot, pid, code), NO_SIGNAL)
+            while self.untold:
+                sent = self._setup.control.send(self.untold, NO_SIGNAL)
+                del self.untold[:sent]
+        except BlockingIOError:
+            return
         except OSError:
-            return  # the parent is gone; the loop notices
+            self.untold.clear()  # the parent is gone; the loop notices
 
 
 def _kill_group(pid: int) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 from contextvars import copy_context
 from functools import partial
@@ -28,7 +29,7 @@ from raddle._ports import Capabilities, Inbox
 from raddle.backends._inbox import QueueInbox
 from raddle.backends._job import Job, pickled
 from raddle.backends._loop import Guard, LoopHost, TaskSlot
-from raddle.backends._shell import describe
+from raddle.backends._shell import describe, leave
 from raddle.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class AsyncioBackend:
         timeout: seconds for one attempt; told to `attempt()`, kept by whoever calls `stop`
         stored: also pickle each value, for a journal
         inbox: where the news go; None: one of its own
-        max_abandoned: how many abandoned tasks may be alive before the run is ended
+        max_abandoned: with more abandoned tasks alive than this, none takes the place of another and the run is ended
 
     Raises:
         ConfigError: workers < 1
@@ -101,6 +102,11 @@ class AsyncioBackend:
         while True:
             slot = self._slots[worker]
             if slot is None or slot.gone:
+                failure = self._too_many()
+                if failure is not None:
+                    self.inbox.put(RunFailed(failure))
+                    self.inbox.put(job.finished())
+                    return
                 slot = self._slots[worker] = self._new_slot(worker)
             with slot.lock:
                 if slot.gone:
@@ -185,6 +191,17 @@ class AsyncioBackend:
         slot.place = Place(self._timeout, lambda: slot.asked_to_stop, tell)
         return slot
 
+    def _too_many(self) -> BackendError | None:
+        """Look before a task takes the place of another, as `ThreadBackend` does."""
+        with self._counting:
+            alive = sum(slot.lives for slot in self._left_behind)
+        if alive <= self._max_abandoned:
+            return None
+        return BackendError(
+            f"abandoned={alive} tasks are still running items that passed their deadline "
+            f"(max_abandoned={self._max_abandoned}): let CancelledError pass, and compute in threads or processes"
+        )
+
     def _is_overdue(self, slot: TaskSlot) -> None:
         self._abandon(slot, "it did not end when it was cancelled" if slot.cut else "the event loop is blocked")
 
@@ -197,24 +214,18 @@ class AsyncioBackend:
                 slot.host.stuck = True
             with self._counting:
                 self._left_behind = [*(left for left in self._left_behind if left.lives), slot]
-                alive = len(self._left_behind)
                 self.abandoned += 1
-            self._answer(slot, slot.killing, f"abandoned: {why}")
-        if alive > self._max_abandoned:
-            message = (
-                f"abandoned={alive} tasks are still running items that passed their deadline "
-                f"(max_abandoned={self._max_abandoned}): let CancelledError pass, and compute in threads or processes"
-            )
-            self.inbox.put(RunFailed(BackendError(message)))
+            self._answer(slot, slot.killing, f"abandoned: {why}", gone=True)
 
-    def _answer(self, slot: TaskSlot, jobs: list[Job], reason: str) -> None:
+    def _answer(self, slot: TaskSlot, jobs: list[Job], reason: str, *, gone: bool = False) -> None:
         """Answer for all that a slot holds, and for a kill if one is open; under its lock."""
         jobs = [job for job in jobs if job.claim_answer()]
         asked, slot.killing = slot.killing is not None, None
         ended = (slot.cut or jobs[0].finished()) if jobs else None
         if ended is not None and len(ended.values) < jobs[0].claimed:
             chunks = tuple(job.chunk.number for job in jobs)
-            self.inbox.put(WorkerLost(slot.number, chunks, ended, len(ended.values), reason, ended.clock[-1]))
+            started = ended.clock[-1]
+            self.inbox.put(WorkerLost(slot.number, chunks, ended, len(ended.values), reason, started, gone))
         else:
             for job in jobs:
                 self.inbox.put(job.finished())
@@ -320,9 +331,11 @@ class AsyncioBackend:
                 except BaseException as error:
                     if self._ends_the_task(error, slot, task):
                         raise
+                    if os.getpid() != job.pid:
+                        leave(error)
                     _uncancel(task)
                     value = None
-                    errors[offset] = describe(error)
+                    errors[offset] = describe(error, passing=() if host.own else (KeyboardInterrupt,))
                     if stored is not None:
                         stored.append(b"")
                 add_value(value)

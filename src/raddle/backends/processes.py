@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessBackend"]
 
+#: seconds of one wait; the system refuses some that are longer than weeks. Whoever waited in vain waits again.
+_LONGEST = 86_400.0
+
 
 class ProcessInbox:
     """Events put from any thread or signal handler, and the readiness of the workers' sockets, in one wait."""
@@ -60,7 +63,7 @@ class ProcessInbox:
 
     def take(self, timeout: float | None) -> list[Event]:
         """Return what has come; move bytes to and from the workers meanwhile."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + min(timeout, _LONGEST)
         events = self._events
         while True:
             wait = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -136,7 +139,12 @@ class ProcessBackend:
                 ),
                 self.start_method,
             )
-            boxes = [Box(memory, worker) for worker in range(workers)]
+            try:
+                boxes = [Box(memory, worker) for worker in range(workers)]
+            except OSError as error:
+                zygote.close()
+                what = f"workers={workers}: no memory to share with all of them: {error.strerror}"
+                raise errors.BackendError(f"{what}; lower workers=, or raise the limit (ulimit -n)") from error
             boxes[0].cells[Box.TRIAL] = trial
         finally:
             os.close(memory)

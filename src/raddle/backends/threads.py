@@ -82,7 +82,7 @@ class ThreadBackend:
         timeout: seconds for one attempt; told to `attempt()`, kept by whoever calls `stop`
         stored: also pickle each value, for a journal
         inbox: where events go, if it is shared with somebody; default: one of its own
-        max_abandoned: how many abandoned threads may be alive before the run is ended
+        max_abandoned: with more abandoned threads alive than this, none takes the place of another and the run is ended
 
     Raises:
         ConfigError: workers < 1
@@ -125,9 +125,7 @@ class ThreadBackend:
         if mine is None:
             try:
                 mine = self._workers[worker] = self._new_worker(worker)
-            except RuntimeError as error:
-                failure = BackendError(f"no thread for worker={worker}: {error}; use fewer workers")
-                failure.__cause__ = error
+            except BackendError as failure:
                 self.inbox.put(RunFailed(failure))
                 self.inbox.put(job.finished())
                 return
@@ -159,12 +157,6 @@ class ThreadBackend:
         chunks = tuple(job.chunk.number for job in jobs)
         reason = "abandoned: the thread is still running its item"
         self.inbox.put(WorkerLost(worker, chunks, ended, len(ended.values), reason, ended.clock[-1]))
-        if len(self._left_behind) > self._max_abandoned:
-            message = (
-                f"abandoned={len(self._left_behind)} threads are still running items that passed their deadline "
-                f"(max_abandoned={self._max_abandoned}): use backend='processes', whose workers can be killed"
-            )
-            self.inbox.put(RunFailed(BackendError(message)))
 
     def running(self) -> list[Running]:
         """Return the item under way in each busy slot."""
@@ -196,6 +188,13 @@ class ThreadBackend:
                 worker.thread.join()
 
     def _new_worker(self, number: int) -> _Worker:
+        # Here, and not where a thread is abandoned: a run that is killed abandons as many as it has, and needs no more.
+        alive = sum(thread.is_alive() for thread in self._left_behind)
+        if alive > self._max_abandoned:
+            raise BackendError(
+                f"abandoned={alive} threads are still running items that passed their deadline "
+                f"(max_abandoned={self._max_abandoned}): use backend='processes', whose workers can be killed"
+            )
         worker = _Worker()
         place = Place(self._timeout, lambda: worker.asked_to_stop, partial(_report, self.inbox, number, worker))
         worker.place = place
@@ -205,7 +204,10 @@ class ThreadBackend:
             name=f"raddle-thread-{number}",
             daemon=True,
         )
-        worker.thread.start()
+        try:
+            worker.thread.start()
+        except RuntimeError as error:
+            raise BackendError(f"no thread for worker={number}: {error}; use fewer workers") from error
         return worker
 
     def _abandon(self, number: int, worker: _Worker) -> None:
@@ -237,13 +239,21 @@ def _serve(
     if failure is not None:
         inbox.put(failure)
     worker.ready = True
-    while (job := worker.jobs.get()) is not None:
-        worker.job = job
-        if failure is None:
-            run_items(job, func, place)
-        ended = job.finished()
-        with worker.answering:
-            if job.claim_answer():
-                inbox.put(ended)
-        place.chunk = worker.job = None
-        del job, ended  # or an idle thread would keep the items of its last chunk alive
+    try:
+        while (job := worker.jobs.get()) is not None:
+            worker.job = job
+            if failure is None:
+                run_items(job, func, place)
+            ended = job.finished()
+            with worker.answering:
+                if job.claim_answer():
+                    inbox.put(ended)
+            place.chunk = worker.job = None
+            del job, ended  # or an idle thread would keep the items of its last chunk alive
+    except BaseException as error:  # noqa: BLE001 - raised into the thread from outside: nobody would answer any more
+        name, what = threading.current_thread().name, type(error).__name__
+        broken = BackendError(
+            f"{name} was ended by {what} between two items: raise into a thread only while its item runs"
+        )
+        broken.__cause__ = error
+        inbox.put(RunFailed(broken))

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 from raddle._model import Status
 from raddle.cli._go_on import how_to_go_on
 from raddle.cli._history import total_of
-from raddle.cli._scan import Sample, percentiles, spread
 from raddle.progress._text import one_line
 from raddle.progress.line import duration, rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from raddle.journal.history import FailureGroup, Happening, History, OutcomeRow, RunRow
+    from raddle.journal.history import FailureGroup, Happening, History, OutcomeRow, RunRow, Sample
 
-__all__ = ["Account", "account_of", "as_record", "busy_share", "clock_time", "phrase", "seconds", "text"]
+__all__ = ["Account", "account_of", "as_record", "busy_share", "clock_time", "percentiles", "phrase", "seconds", "text"]
 
 _SLOWEST = 5
 _CHANGES = 5
 _GROUPS = 10
 _PAGE = 1000
+_PERCENTILES = {"p50": 0.50, "p90": 0.90, "p99": 0.99}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def account_of(history: History, run: RunRow) -> Account:
         earlier=history.earlier_attempts(run.id),
         groups=history.failures(run.id),
         slowest=history.slowest(run.id, limit=_SLOWEST),
-        seconds=spread(history.path, run.id, sum(counts.values())),
+        seconds=history.sample(run.id),
         happenings=list(_happenings(history, run.id)),
         next=how_to_go_on(run, counts, str(history.path)),
     )
@@ -88,6 +88,20 @@ def as_record(account: Account) -> dict[str, Any]:
 def _percentiles(account: Account) -> dict[str, float]:
     longest = max((row.seconds for row in account.slowest), default=0.0)
     return percentiles(account.seconds.seconds, longest=longest)
+
+
+def percentiles(seconds: list[float], *, longest: float = 0.0) -> dict[str, float]:
+    """Return p50, p90, p99 and max of values in ascending order (nearest rank); nothing of nothing.
+
+    Args:
+        seconds: all of them or a sample
+        longest: the greatest of all, where it is known
+    """
+    if not seconds:
+        return {}
+    last = len(seconds) - 1
+    found = {name: seconds[min(last, int(part * len(seconds)))] for name, part in _PERCENTILES.items()}
+    return found | {"max": max(seconds[-1], longest)}
 
 
 def busy_share(account: Account) -> float | None:

@@ -13,7 +13,7 @@ from raddle.errors import ConfigError
 if TYPE_CHECKING:
     from raddle.journal.history import RunRow
 
-__all__ = ["again", "arguments_of", "command_of"]
+__all__ = ["again", "arguments_of", "command_of", "place_of"]
 
 _COMMANDS = ("map", "exec")
 
@@ -40,25 +40,35 @@ def again(run: RunRow, journal: Path) -> NoReturn:
 
 def arguments_of(argv: list[str], name: str, journal: Path) -> list[str]:
     """Return the old arguments and, before anything that ends options, what makes it a retry."""
-    place = next(place for place, word in enumerate(argv) if not word.startswith("-")) + 1
+    place = place_of(argv) + 1
     return [*argv[:place], "--journal", str(journal), "--name", name, "--retry-failed", *argv[place:]]
+
+
+def place_of(argv: list[str]) -> int:
+    """Return where the name of the command is, such as "map"."""
+    return next(place for place, word in enumerate(argv) if not word.startswith("-"))
 
 
 def command_of(run: RunRow) -> dict[str, Any] | None:
     """Return the command line that started a run: "argv", "cwd", maybe "stdin" and "total"; None if there is none."""
     try:
         stored = json.loads(run.command or "{}")
-        if stored["argv"][0] and isinstance(stored["cwd"], str) and set(_COMMANDS) & set(stored["argv"]):
+        if stored["argv"][place_of(stored["argv"])] and isinstance(stored["cwd"], str):
             return dict(stored)
-    except (ValueError, KeyError, IndexError, TypeError):
-        pass  # of a run that was not started by these commands
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        pass  # of a run that no command line started
     return None
 
 
 def _stored(run: RunRow, journal: Path) -> dict[str, Any]:
     stored = command_of(run)
     if stored is not None:
-        return stored
+        if (name := stored["argv"][place_of(stored["argv"])]) in _COMMANDS:
+            return stored
+        raise ConfigError(
+            f"RUN={run.name}: was started by raddle {name}, which is started again by itself; "
+            f"raddle runs show {run.name} has its command"
+        )
     here = f"journal={str(journal)!r}, name={run.name!r}"
     raise ConfigError(
         f"RUN={run.name}: was not started by raddle map or raddle exec; in Python: "

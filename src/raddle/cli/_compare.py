@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from raddle._model import Status
-from raddle.cli._scan import scan
 
 if TYPE_CHECKING:
     from raddle.journal.history import History, OutcomeRow, RunRow
@@ -169,7 +168,7 @@ def _bad(history: History, run: RunRow) -> tuple[dict[bytes, OutcomeRow], bool]:
 def _read(history: History, run: RunRow, wanted: set[bytes], part: int) -> tuple[_Times, dict[bytes, str]]:
     """Read a run once: the seconds of one item in `part`, and how those that are wanted ended."""
     times, statuses = _Times({}, []), dict[bytes, str]()
-    for rows in scan(history.path, run.id):
+    for rows in history.timed(run.id):
         statuses |= {row[1]: row[2] for row in rows if row[1] in wanted}
         for number, item_id, status, seconds in (
             rows if part == 1 else [row for row in rows if not crc32(row[1]) % part]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from raddle.cli._account import phrase, seconds
+from raddle.cli._account import percentiles, phrase, seconds
 from raddle.cli._history import total_of
-from raddle.cli._scan import percentiles
 from raddle.progress._text import one_line
 from raddle.progress.line import duration, rate
 

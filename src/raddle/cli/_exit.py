@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
+
+from raddle.plugin.command_line import CLOSED, NOT_ALL_OK, USAGE
 
 if TYPE_CHECKING:
     from raddle._model import Summary
@@ -12,14 +13,8 @@ __all__ = ["CLOSED", "NOT_ALL_OK", "OK", "STOPPED", "USAGE", "code_for"]
 
 #: every item ended ok
 OK = 0
-#: some items did not, or some input could not be read
-NOT_ALL_OK = 1
-#: usage or configuration, or the journal or the workers cannot be used
-USAGE = 2
 #: stopped by on_error=fail
 STOPPED = 3
-#: whoever read standard output went away (128 + SIGPIPE, as for any program in a pipe)
-CLOSED = 128 + signal.SIGPIPE
 
 
 def code_for(

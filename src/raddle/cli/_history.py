@@ -40,7 +40,7 @@ Journal = Annotated[
 ]
 Which = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN]", help="Name or id. Default: the latest.", autocompletion=complete_run),
+    typer.Argument(metavar="RUN", help="Name or id. Default: the latest.", autocompletion=complete_run),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 

@@ -13,7 +13,7 @@ from raddle.cli import _exit
 from raddle.cli._watched import Busy, Look
 from raddle.errors import JournalDamaged, JournalError
 from raddle.progress._text import one_line
-from raddle.progress.line import describe, duration, is_terminal
+from raddle.progress.line import News, describe, duration, is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,12 +110,13 @@ class _Lines:
         self._stream = stream
         self._clock = clock
         self._done = -1
+        self._news = News()
         self._written = float("-inf")
 
     def __call__(self, look: Look) -> None:
         done, now = look.snapshot.done, self._clock()
         if done != self._done or look.ended or now - self._written >= _SILENCE:
-            self._stream.write(describe(look.snapshot) + "\n")
+            self._stream.write(self._news.of(look.snapshot) + "\n")
             self._stream.flush()
             self._done, self._written = done, now
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from raddle.errors import MissingExtra, RaddleError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from importlib.metadata import EntryPoint
 
 __all__ = ["app", "main", "workload_command", "workloads"]
@@ -129,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with_traceback = "--traceback" in takewhile(lambda word: word.startswith("-"), arguments)
     try:
-        typer.main.get_command(app)(args=list(arguments), prog_name="raddle", obj=arguments)
+        with _noted(arguments):
+            typer.main.get_command(app)(args=list(arguments), prog_name="raddle", obj=arguments)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else _exit.USAGE if end.code else _exit.OK
     except RaddleError as error:
@@ -140,6 +143,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"raddle: {error}", file=sys.stderr)  # noqa: T201 - this is the command line
         return _exit.USAGE
     return _exit.OK
+
+
+def _noted(arguments: Sequence[str]) -> AbstractContextManager[None]:
+    """Let the journal know what starts the runs of a workload; our own commands say it themselves."""
+    name = next((word for word in arguments if not word.startswith("-")), None)
+    if name is None or name in _OWN:
+        return nullcontext()
+    from raddle.journal._started import started_as
+
+    return started_as(arguments)
 
 
 def workloads() -> dict[str, EntryPoint]:

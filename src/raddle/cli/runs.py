@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from raddle import ConfigError, Status
 from raddle.cli._account import clock_time
@@ -29,6 +30,8 @@ __all__ = ["app"]
 
 _NOT_OK = (Status.FAILED, Status.TIMED_OUT, Status.CRASHED)
 _HEAD = ("id", "name", "state", "started", "took", "ok", "not ok", "of", "backend")
+#: characters of a help, more than any has
+_WHOLE = 1000
 #: on a narrow terminal, the first of these first
 _LEFT_OUT = ("backend", "started", "took", "of")
 Compared = Annotated[
@@ -48,7 +51,17 @@ Exit codes:
   130  Ctrl-C
 """
 
+
+class _Commands(TyperGroup):
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each command does to its end; it would be cut at the width of a line."""
+        with formatter.section("Commands"):
+            found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+            formatter.write_dl([(name, each.get_short_help_str(_WHOLE)) for name, each in found.items() if each])
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -30,6 +30,8 @@ def damaged(path: Path, found: str) -> JournalDamaged:
 
 def absent(path: Path) -> JournalError:
     """Say that there is no journal."""
+    if path.is_dir():
+        return JournalError(f"journal={path} is a folder: give the path of a file in it")
     return JournalError(f"journal={path} does not exist: check the path, or start a run with it first")
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from raddle.errors import JournalError
 from raddle.journal import _explain, _rows, _sql
+from raddle.journal._started import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,7 +159,7 @@ def _find_or_add_run(conn: sqlite3.Connection, header: RunHeader, now: float, *,
         header.total,
         header.backend,
         header.workers,
-        _rows.safe_text(header.command, _COMMAND),
+        _rows.safe_text(header.command or command_line(), _COMMAND),
         header.unique_ids,
     )
     found = conn.execute(_sql.query("latest_run"), (name,)).fetchone() if resume else None

@@ -23,7 +23,9 @@ __all__ = [
     "OutcomePage",
     "OutcomeRow",
     "RunRow",
+    "Sample",
     "Span",
+    "Timed",
 ]
 
 #: of `History.page`
@@ -125,6 +127,22 @@ class FailureGroup:
     example_label: str
     example_message: str
     example_traceback: str | None
+
+
+#: number, item id, status, seconds or None of an outcome; a plain tuple, as there are millions
+Timed = tuple[int, bytes, str, float | None]
+
+
+class Sample(NamedTuple):
+    """Seconds that last attempts took, in ascending order, and of how many outcomes."""
+
+    seconds: list[float]
+    of: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether these are all."""
+        return len(self.seconds) == self.of
 
 
 class Bucket(NamedTuple):

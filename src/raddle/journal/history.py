@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import sqlite3
 import time
 from contextlib import closing, contextmanager
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from raddle._model import Status
 from raddle.errors import ConfigError
-from raddle.journal import _charts, _explain, _paging, _rows, _sql
+from raddle.journal import _charts, _explain, _paging, _rows, _scan, _sql
+from raddle.journal._alive import alive
 from raddle.journal._views import (
     Bucket,
     FailureGroup,
@@ -24,10 +23,13 @@ from raddle.journal._views import (
     OutcomePage,
     OutcomeRow,
     RunRow,
+    Sample,
     Span,
+    Timed,
 )
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
 __all__ = [
@@ -41,7 +43,9 @@ __all__ = [
     "OutcomePage",
     "OutcomeRow",
     "RunRow",
+    "Sample",
     "Span",
+    "Timed",
 ]
 
 _PAGE = 1000
@@ -115,6 +119,23 @@ class History:
         found = {Status(row["status"]): row["count"] for row in rows}
         ok = total - sum(found.values())
         return ({Status.OK: ok} if ok else {}) | found
+
+    def timed(self, run_id: int) -> Iterator[list[Timed]]:
+        """Yield all outcomes in the order of recording, page by page: number, item id, status, seconds and no more."""
+        after, rows = 0, list[Timed]()
+        while not after or len(rows) == _scan.PAGE:
+            with self._reading() as conn:
+                conn.row_factory = None
+                rows = _scan.page(conn, run_id, after)
+            if not rows:
+                return
+            yield rows
+            after = rows[-1][0]
+
+    def sample(self, run_id: int) -> Sample:
+        """Return the seconds of all outcomes, or of 20,000 from all over the run if there are more."""
+        with self._reading() as conn:
+            return _scan.sample(conn, run_id, _total(conn, run_id))
 
     def earlier_attempts(self, run_id: int) -> dict[str, int]:
         """Return how many attempts were not the last of their item: tried again, or "interrupted"."""
@@ -231,7 +252,7 @@ class History:
             outcome, attempt, session, lease = conn.execute(_sql.query("highest_numbers")).fetchone()
             happening = conn.execute(_sql.query("highest_happening")).fetchone()[0] if _has_history(conn) else 0
             states = [tuple(row) for row in conn.execute(_sql.query("states"))]
-            dead = [not _alive(*row) for row in conn.execute(_sql.query("said_to_run"))]
+            dead = [not alive(*row) for row in conn.execute(_sql.query("said_to_run"))]
         return Mark(
             (file.st_dev, file.st_ino), outcome, attempt, happening, session, lease, (*states, ("dead", sum(dead)))
         )
@@ -309,18 +330,6 @@ def _outcome_row(row: sqlite3.Row, path: Path) -> OutcomeRow:
 
 def _run_row(row: sqlite3.Row) -> RunRow:
     state, summary = row["state"], row["summary"]
-    if state == "running" and not _alive(row["pid"], row["host"]):
+    if state == "running" and not alive(row["pid"], row["host"]):
         state = "interrupted"  # killed; the next session with this journal will note the same
     return RunRow(**_pick(row, "latest", state=state, summary=json.loads(summary) if summary else None))
-
-
-def _alive(pid: int, host: str) -> bool:
-    if host != _rows.safe_text(socket.gethostname()):
-        return True  # cannot be told from here
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # somebody else's, and alive
-    return True

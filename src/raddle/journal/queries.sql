@@ -142,6 +142,9 @@ SELECT min(first) AS first, max(coalesce(next - 1, 9223372036854775807)) AS last
 FROM (SELECT run_id, first_outcome AS first, lead(first_outcome) OVER (ORDER BY id) AS next FROM session)
 WHERE run_id = ?;
 
+-- name: timed
+SELECT id, item_id, status, seconds FROM outcome WHERE id BETWEEN ? AND ? AND run_id = ? ORDER BY id LIMIT ?;
+
 -- name: outcomes
 SELECT id, run_id, item_id, position, label, key, status, attempts, started, seconds, worker,
     error_type, error_message, traceback, value_size

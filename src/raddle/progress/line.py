@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from raddle._events import RunEnded, RunStarted, RunStopping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from raddle._events import Observed
     from raddle._ports import Clock
 
-__all__ = ["Line", "describe", "duration", "is_terminal", "one_line", "rate"]
+__all__ = ["Line", "News", "describe", "duration", "is_terminal", "one_line", "rate"]
 
 #: seconds between two paintings on a terminal
 _PAINT = 0.1
@@ -48,6 +49,7 @@ class Line:
         self._fraction = 0.0
         self._lock = threading.Lock()
         self._repeat: Repeat | None = None
+        self._news = News()
 
     def __call__(self, event: Observed) -> None:
         """Take an event; write if it is time to."""
@@ -84,13 +86,25 @@ class Line:
     def _paint(self, now: float, *, last: bool) -> None:
         snapshot = self._stats.snapshot(now)
         self._painted, self._fraction = now, snapshot.fraction or 0.0
-        text = describe(snapshot)
         if self._in_place:
+            text = describe(snapshot)
             # Back to the first column and clear to the end; cut, since a wrapped line cannot be painted over.
             self._stream.write(f"\r\x1b[K{text if last else text[: _width(self._stream) - 1]}{chr(10) if last else ''}")
         else:
-            self._stream.write(text + "\n")
+            self._stream.write(self._news.of(snapshot) + "\n")
         self._stream.flush()
+
+
+class News:
+    """Lines below each other: why the limit has moved is said when it has, not again on each line."""
+
+    def __init__(self) -> None:
+        self._limit: tuple[int | None, str] = (None, "")
+
+    def of(self, snapshot: Snapshot) -> str:
+        """Return the next line."""
+        before, self._limit = self._limit, (snapshot.limit, snapshot.limit_reason)
+        return describe(replace(snapshot, limit=None) if self._limit == before else snapshot)
 
 
 def describe(snapshot: Snapshot) -> str:

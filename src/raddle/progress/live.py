@@ -12,7 +12,9 @@ from raddle.progress.line import Line, duration, is_terminal, rate
 from raddle.progress.stats import Report, Snapshot, Stats
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.live import Live as RichLive
 
     from raddle._events import Observed
@@ -26,6 +28,8 @@ _PAINT = 0.15
 _LOOK = 0.5
 #: items shown that say how far they are
 _REPORTS = 3
+#: columns of the bar
+_SHORTEST, _LONGEST = 12, 32
 _STYLES = {"cancelled": "yellow", "resumed": "cyan", "retried": "yellow", "workers lost": "yellow"}
 
 
@@ -101,21 +105,9 @@ class Live:
 def panel(snapshot: Snapshot) -> RenderableType:
     """Draw a snapshot."""
     from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
     from rich.text import Text
 
-    top = Table.grid(padding=(0, 1), expand=False)
-    bar = ProgressBar(
-        total=max(1, snapshot.total) if snapshot.total is not None else None,
-        completed=snapshot.done if snapshot.total else float(snapshot.ended),
-        width=32,
-        pulse=snapshot.total is None and not snapshot.ended,
-        animation_time=snapshot.elapsed,
-    )
-    title = Text(snapshot.name or "raddle", style="bold")
-    top.add_row(title, bar, Text(_amount(snapshot)), Text(_speed(snapshot), style="dim"))
-    rows: list[RenderableType] = [top, _counts(snapshot)]
+    rows: list[RenderableType] = [_Head(snapshot), _counts(snapshot)]
     if snapshot.stopping:
         word = "stopped" if snapshot.ended else "stopping"
         rows.append(Text(f"{word}: {snapshot.stopping}", style="yellow", no_wrap=True, overflow="ellipsis"))
@@ -128,6 +120,47 @@ def panel(snapshot: Snapshot) -> RenderableType:
         Text(one_line(problem), style="red", no_wrap=True, overflow="ellipsis") for problem in snapshot.problems
     )
     return Group(*rows)
+
+
+class _Head:
+    """Name, bar and figures: in one line where there is room, else below each other."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Yield lines for the width of the terminal."""
+        from rich.table import Table
+        from rich.text import Text
+
+        room = options.max_width
+        name = Text(one_line(self._snapshot.name or "raddle"), style="bold", no_wrap=True, overflow="ellipsis")
+        figures = Text(f"{_amount(self._snapshot).strip()} ").append(_speed(self._snapshot), style="dim")
+        beside = room - name.cell_len - figures.cell_len - 2
+        line = Table.grid(padding=(0, 1))
+        if beside >= _SHORTEST:
+            line.add_row(name, _bar(self._snapshot, min(_LONGEST, beside)), figures)
+            yield line
+            return
+        line.add_row(_bar(self._snapshot, min(_LONGEST, room)))
+        if name.cell_len + figures.cell_len < room:
+            yield name + Text(" ") + figures
+        else:
+            yield name
+            yield figures
+        yield line
+
+
+def _bar(snapshot: Snapshot, width: int) -> RenderableType:
+    from rich.progress_bar import ProgressBar
+
+    return ProgressBar(
+        total=max(1, snapshot.total) if snapshot.total is not None else None,
+        completed=snapshot.done if snapshot.total else float(snapshot.ended),
+        width=width,
+        pulse=snapshot.total is None and not snapshot.ended,
+        animation_time=snapshot.elapsed,
+    )
 
 
 def _shown(snapshot: Snapshot) -> tuple[Report, ...]:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from raddle.errors import RaddleError
 from raddle.journal.history import History, RunRow
-from raddle.web.views import command_of, running
+from raddle.web.views import Command, command_of, running
 
 __all__ = ["Refused", "Retries", "cancel", "holds_lock", "why_no_cancel", "why_no_retry"]
 
@@ -86,8 +86,8 @@ def why_no_retry(run: RunRow, latest: RunRow | None) -> str | None:
     command = command_of(run)
     if running(run):
         return f"run={run.name}: is running; cancel it first, or wait"
-    if command is None or not {"map", "exec"} & set(command.argv):
-        return f"run={run.name}: not started by raddle map or exec: run its program again with resume='failed'"
+    if command is None or command.name not in {"map", "exec"}:
+        return _by_hand(run, command)
     if command.stdin:
         return f"run={run.name}: its items came from standard input: ... | raddle runs retry {run.name}"
     if not Path(command.cwd).is_dir():
@@ -95,6 +95,12 @@ def why_no_retry(run: RunRow, latest: RunRow | None) -> str | None:
     if latest is not None and latest.uid != run.uid:
         return f"run={run.name}: a later run has the same name, and a retry would go on with that one"
     return None
+
+
+def _by_hand(run: RunRow, command: Command | None) -> str:
+    if command is None:
+        return f"run={run.name}: not started by a command: run its program again with resume='failed'"
+    return f"run={run.name}: raddle {command.name} is not started from here: start its command again with --resume"
 
 
 # --------------------------------------------------------------------------------------------------------- cancel

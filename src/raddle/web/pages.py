@@ -16,7 +16,7 @@ from raddle.web.api import Journal, Uid, refusals
 from raddle.web.guard import csrf_token
 from raddle.web.reading import Site
 
-__all__ = ["denied", "page_routes"]
+__all__ = ["denied", "page_routes", "shown"]
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 #: ours change with each version, and may change while we write them
@@ -35,7 +35,7 @@ def page_routes(site: Site) -> APIRouter:
             .render(
                 csrf=csrf_token(site.settings),
                 allow_actions=site.settings.allow_actions,
-                journals=[_shown(reader.history.path) for reader in site.readers],
+                journals=shown([reader.history.path for reader in site.readers]),
                 version=version("raddle"),
                 **facts,
             )
@@ -105,7 +105,15 @@ def _plotly() -> Path | None:
     return path if path.is_file() else None
 
 
-def _shown(path: Path) -> dict[str, str]:
-    """Return a path as text; its bytes need not be."""
-    name, whole = (str(part).encode("utf-8", "replace").decode() for part in (path.name, path))
-    return {"name": name, "path": whole}
+def shown(paths: list[Path]) -> list[dict[str, str]]:
+    """Return paths as text, whatever their bytes: whole, and as much of the end as tells them apart."""
+    names = []
+    for path in paths:
+        ends = (Path(*path.parts[start:]) for start in range(len(path.parts) - 1, -1, -1))
+        others = [other.parts for other in paths if other != path]
+        names.append(next((end for end in ends if all(o[-len(end.parts) :] != end.parts for o in others)), path))
+    return [{"name": _text(name), "path": _text(path)} for name, path in zip(names, paths, strict=True)]
+
+
+def _text(path: Path) -> str:
+    return str(path).encode("utf-8", "replace").decode()

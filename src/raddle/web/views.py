@@ -38,6 +38,13 @@ class Command:
     cwd: str
     #: its items came from standard input
     stdin: bool
+    #: items that it counted beforehand; the run itself saw a source without a length
+    total: int | None
+
+    @property
+    def name(self) -> str:
+        """Such as "map", or a workload's."""
+        return next((word for word in self.argv if not word.startswith("-")), "")
 
     @property
     def text(self) -> str:
@@ -61,11 +68,12 @@ def command_of(run: RunRow) -> Command | None:
     """Return what started a run; None if that was no command line."""
     try:
         stored = json.loads(run.command)
-        argv, cwd, stdin = stored["argv"], stored["cwd"], bool(stored.get("stdin"))
+        argv, cwd, stdin, total = stored["argv"], stored["cwd"], bool(stored.get("stdin")), stored.get("total")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     strings = isinstance(argv, list) and argv and all(isinstance(word, str) for word in argv)
-    return Command(argv, cwd, stdin) if strings and isinstance(cwd, str) else None
+    counted = total if type(total) is int and total >= 0 else None
+    return Command(argv, cwd, stdin, counted) if strings and isinstance(cwd, str) else None
 
 
 class Speed:
@@ -92,11 +100,14 @@ class Speed:
 
 
 def total_of(run: RunRow) -> int | None:
-    """Return the number of items; of a source without a length, once it has been read to its end."""
-    if run.total is None and run.summary is not None and run.summary.get("source_ended"):
+    """Return the number of items; of a source without a length, as it was counted, or once it was read to its end."""
+    if run.total is not None:
+        return run.total
+    if run.summary is not None and run.summary.get("source_ended"):
         admitted = run.summary.get("admitted")
         return admitted if isinstance(admitted, int) else None
-    return run.total
+    command = command_of(run)
+    return None if command is None else command.total
 
 
 def running(run: RunRow) -> bool:

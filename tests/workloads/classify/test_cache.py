@@ -195,7 +195,7 @@ store.close()
 def test_several_processes_share_it(tmp_path: Path) -> None:
     path = tmp_path / "labels.db"
     children = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name]) for name in "abc"]
-    assert [child.wait(50) for child in children] == [0, 0, 0]
+    assert [child.wait(60) for child in children] == [0, 0, 0]
     store = Store(path)
     keys = [f"{name}-{number}" for name in "abc" for number in range(200)]
     assert len(store.exchange(keys, {})) == 600

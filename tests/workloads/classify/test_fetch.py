@@ -13,10 +13,13 @@ from aiohttp.abc import AbstractResolver
 from hypothesis import given
 from hypothesis import strategies as st
 
+import raddle
 from raddle.errors import ConfigError
 from raddle.workloads.classify.errors import PictureError
 from raddle.workloads.classify.pictures import Fetcher
 from raddle.workloads.classify.pictures.addresses import allowed, networks
+from raddle.workloads.classify.pictures.hosts import Hosts
+from raddle.workloads.classify.upstream import Budget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -361,7 +364,7 @@ def test_who_asks_for_the_same_address_meanwhile_shares_the_download() -> None:
             assert await each.fetch(url) == b"picture"
             assert asked == 2  # nothing is kept
             assert not each._under_way
-            assert not each._hosts
+            assert not each._hosts.in_use
 
     asyncio.run(main())
 
@@ -402,5 +405,148 @@ def test_one_host_gets_so_many_at_once() -> None:
         async with serving(count, "127.0.0.1") as port, fetcher(port, per_host=3) as each:
             await asyncio.gather(*(each.fetch(f"http://127.0.0.1:{port}/{number}") for number in range(30)))
         assert most == 3
+
+    asyncio.run(main())
+
+
+# ------------------------------------------------------------------------------------------------------ what may pass
+
+
+class Time:
+    """Time that passes when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class Moody:
+    """Answers with one status after the other, then with the picture."""
+
+    def __init__(self, *moods: int | str, **headers: str) -> None:
+        self.moods, self.headers, self.calls = list(moods), headers, 0
+        self.over = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.calls += 1
+        mood = self.moods.pop(0) if self.moods else 200
+        if mood == "hang":
+            await self.over.wait()
+            return web.Response()
+        if mood == "breaks off":
+            answer = web.StreamResponse(headers={"Content-Length": "7"})
+            await answer.prepare(request)
+            await answer.write(b"pict")
+            assert request.transport is not None
+            request.transport.abort()
+            return answer
+        assert isinstance(mood, int)
+        headers = {name.replace("_", "-"): value for name, value in self.headers.items()} if mood != 200 else {}
+        return web.Response(status=mood, body=b"picture", headers=headers)
+
+
+@pytest.mark.parametrize(
+    "moods",
+    [(500,), (502, 504), (408, 425), (429,), (503, 429), ("breaks off",), ("hang", 500), ("hang", "breaks off")],
+)
+def test_what_may_pass_is_tried_again(moods: tuple[int | str, ...]) -> None:
+    async def main() -> None:
+        moody, time = Moody(*moods), Time()
+        async with (
+            serving(moody.answer, "127.0.0.1") as port,
+            fetcher(port, timeout=0.3, clock=time.clock, sleep=time.sleep, chance=lambda: 0.5) as each,
+        ):
+            assert await each.fetch(f"http://127.0.0.1:{port}/") == b"picture"
+            moody.over.set()
+        assert moody.calls == len(moods) + 1
+        assert time.slept == [0.125, 0.25][: len(moods)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 416])
+def test_what_stays_is_not_tried_again(status: int) -> None:
+    async def main() -> None:
+        moody = Moody(status)
+        async with serving(moody.answer, "127.0.0.1") as port, fetcher(port) as each:
+            assert f"HTTP {status}" in await refused(each, f"http://127.0.0.1:{port}/")
+        assert moody.calls == 1
+
+    asyncio.run(main())
+
+
+def test_tries_end() -> None:
+    async def main() -> None:
+        moody, time = Moody(*[500] * 9), Time()
+        async with (
+            serving(moody.answer, "127.0.0.1") as port,
+            fetcher(port, clock=time.clock, sleep=time.sleep, budget=Budget(share=0, floor=3)) as each,
+        ):
+            url = f"http://127.0.0.1:{port}/"
+            assert "HTTP 500 (tries=3)" in await refused(each, url)
+            assert "HTTP 500 (tries=2)" in await refused(each, url)
+            assert "HTTP 500 (tries=1)" in await refused(each, url)  # the budget is used up
+        assert moody.calls == 6
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_that_a_host_asks_for_holds_for_all_its_pictures(status: int) -> None:
+    async def main() -> None:
+        moody, time = Moody(*[status] * 5, Retry_After="30"), Time()
+        async with (
+            serving(moody.answer, "127.0.0.1") as port,
+            fetcher(port, per_host=1, budget=Budget(share=0, floor=0), clock=time.clock, sleep=time.sleep) as each,
+        ):
+            urls = [f"http://127.0.0.1:{port}/{number}" for number in range(4)]
+            assert await asyncio.gather(*map(each.fetch, urls)) == [b"picture"] * 4
+        # each pause is found out once, and no picture is lost by it, though there is no budget for tries
+        assert moody.calls == 5 + 4
+        assert time.now >= 5 * 30
+
+    asyncio.run(main())
+
+
+def test_who_waits_for_a_turn_heeds_a_pause_that_was_asked_for_meanwhile() -> None:
+    time, began = Time(), []
+    hosts = Hosts(in_flight=9, per_host=1, clock=time.clock, sleep=time.sleep)
+
+    async def one(host: str, pause: float) -> None:
+        async with hosts.turn(host, patience=60):
+            began.append((host, time.now))
+            await asyncio.sleep(0)
+            if pause:
+                hosts.pause(host, pause)
+
+    async def main() -> None:
+        await asyncio.gather(one("a", 30), one("a", 0), one("b", 0), one("a", 0))
+        hosts.pause("a", 90)
+        with pytest.raises(PictureError, match="asks for a pause of 90 s"):
+            await one("a", 0)
+
+    asyncio.run(main())
+    assert began == [("a", 0), ("b", 0), ("a", 30), ("a", 30)]
+    assert hosts.in_use == 0
+
+
+def test_no_wait_goes_past_the_deadline_of_the_item() -> None:
+    async def main() -> None:
+        moody = Moody(429, Retry_After="200")
+        async with serving(moody.answer, "127.0.0.1") as port, fetcher(port) as each:
+            urls = [f"http://127.0.0.1:{port}/{number}" for number in range(2)]
+            async with raddle.arun(each.fetch, urls, workers=1, timeout=20) as run:
+                errors = [str(outcome.error) async for outcome in run]
+        assert "HTTP 429 (tries=1)" in errors[0]
+        assert "asks for a pause of 200 s: more than the item has" in errors[1]
+        assert moody.calls == 1
 
     asyncio.run(main())

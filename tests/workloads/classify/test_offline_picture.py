@@ -222,7 +222,7 @@ def test_the_graph_is_kept_if_it_can_be(tmp_path: Path, cache: str) -> None:
     )
     environment = os.environ | {"XDG_CACHE_HOME": str(folder)}
     ran = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=50, check=True
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=True
     )
     assert ran.stdout.strip() == "['features', 'scores']"
     if cache in {"written", "damaged"}:

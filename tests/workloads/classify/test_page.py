@@ -99,6 +99,7 @@ def test_a_browser_fills_the_table(tmp_path: Path) -> None:
                 closing(play.chromium.launch(executable_path=browser, args=ARGUMENTS)) as seen,
             ):
                 tab = seen.new_page()
+                tab.set_default_timeout(60_000)
                 tab.goto(f"{url}/ui#{job}")
                 tab.locator("#told", has_text="30 of 30 items · done").wait_for()
                 shown = tab.content()

@@ -38,6 +38,12 @@ if TYPE_CHECKING:
         ({"description": "Seats three.", "price": 3}, "Description: Seats three. | Price: 3", ""),
         ({"name": "Oslo", "tags": {"a": 1}, "unknown": "x"}, "Name: Oslo", "Oslo"),
         ({"name": 5}, "Name: 5", "5"),
+        ({"name_de": "Stuhl", "name_en": "Chair"}, "Name: Chair", "Chair"),
+        ({"Title DE-at": "Stuhl", "tags.fr": "bois"}, "Name: Stuhl | Tags: bois", "Stuhl"),
+        ({"name_en": "Chair", "NAME": "Oslo"}, "Name: Oslo", "Oslo"),
+        ({"name_de": "Stuhl", "name": ""}, "Name: Stuhl", "Stuhl"),
+        ({"name_en": "", "name_de": "Stuhl", "title": "Oslo"}, "Name: Stuhl", "Stuhl"),
+        ({"item_no": 7, "type_id": 9, "namede": "x", "_de": "y"}, "", ""),
         ({}, "", ""),
     ],
 )

@@ -299,6 +299,21 @@ def test_root_and_health_have_the_seeds_shapes(tmp_path: Path) -> None:
     played(tmp_path, play, openai_configured=True, categories=("SOFA", "OTHER"))
 
 
+def test_head_is_get_without_its_body(tmp_path: Path) -> None:
+    async def play(client: Client) -> None:
+        for path in ("/", "/health", "/ready", "/ui", "/openapi.json"):
+            async with client.session.get(path) as whole, client.session.head(path) as head:
+                assert (head.status, await head.read()) == (200, b""), path
+                for name in ("Content-Type", "Content-Length", "Content-Security-Policy"):
+                    assert head.headers.get(name) == whole.headers.get(name), path
+        async with client.session.get("/health") as answer:  # the connection is still in step
+            assert answer.status == 200
+        async with client.session.head("/jobs") as answer:
+            assert answer.status == 405
+
+    played(tmp_path, play)
+
+
 def test_the_log_tells_what_the_seeds_did_and_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "raddle.classify")
 
@@ -363,6 +378,7 @@ def test_a_body_beyond_the_limit_is_refused_while_it_comes(tmp_path: Path) -> No
             body = pieces() if chunked else b" " * 40_000
             async with client.session.post(path, data=body, headers={"Content-Type": "application/json"}) as answer:
                 assert answer.status == 413, (path, chunked)
+                assert (await answer.json())["detail"].startswith("more than max_body=10,000 bytes; send")
 
     played(tmp_path, play, max_body=10_000)
 

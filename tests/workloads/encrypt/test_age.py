@@ -364,6 +364,7 @@ def test_age_opens_ours_and_we_open_its(tmp_path: Path, key_file: Path, size: in
     assert (tmp_path / "b").read_bytes() == plain.read_bytes()
 
 
+@pytest.mark.slow
 @needs_age
 def test_age_and_we_share_passphrases(tmp_path: Path) -> None:
     plain = tmp_path / "plain"

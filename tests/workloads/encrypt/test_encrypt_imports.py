@@ -20,7 +20,7 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 
 def loaded_by(more: str) -> set[str]:
     program = PROGRAM.format(more=more)
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=50)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     return set(json.loads(result.stdout))
 
 

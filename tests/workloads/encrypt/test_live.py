@@ -570,7 +570,7 @@ def test_a_window_needs_a_display() -> None:
 
 def ask(url: str, *, path: str | None = None, host: str | None = None) -> http.client.HTTPResponse:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=120)
     connection.request("GET", path or parts.path, headers={"Host": host or parts.netloc})
     return connection.getresponse()
 

@@ -24,7 +24,7 @@ from PIL import Image  # noqa: E402 - only if it is there
 from raddle.workloads.encrypt.sketch.pictures import FORMATS, read_picture, size_of  # noqa: E402
 from raddle.workloads.encrypt.sketch.values import PictureError, PreprocessConfig  # noqa: E402
 
-SECONDS, MEBIBYTES = 10, 500
+SECONDS, MEBIBYTES = 40, 500
 MARK = (slice(0, 8), slice(0, 16))  # a black corner, to see which way is up
 
 
@@ -261,7 +261,7 @@ def outcomes(paths: list[Path], *, truncated: bool = False) -> list[tuple[str, s
         input="".join(f"{path}\n" for path in paths),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         check=False,
     )
@@ -358,7 +358,7 @@ def test_mutated_pictures(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(2, 8))
+@pytest.mark.parametrize("seed", [2, 3, *(pytest.param(seed, marks=pytest.mark.chaos) for seed in range(4, 20))])
 def test_many_mutated_pictures(tmp_path: Path, seed: int) -> None:
     paths = mutants(tmp_path, 100, seed=seed)
     for start in range(0, len(paths), 300):

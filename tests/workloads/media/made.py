@@ -20,6 +20,7 @@ import pytest
 
 from raddle.errors import MissingExtra
 from raddle.workloads.media.clips import Attached, Clip, Sound, Text, find_ffmpeg, write_clip
+from raddle.workloads.media.sample import make_samples
 
 SOUNDS = (
     Sound(codec="aac", language="eng", title="Stereo", default=True),
@@ -91,13 +92,24 @@ def copy_of(name: str, folder: Path, new_name: str | None = None) -> Path:
     return Path(shutil.copyfile(made(name), folder / (new_name or CLIPS[name].name)))
 
 
+@cache
+def forty_samples() -> Path:
+    """A folder with what `raddle media sample` makes."""
+    folder = _folder() / "forty samples"
+    try:
+        assert len(make_samples(folder, 40)) == 40
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    return folder
+
+
 def ffprobe(path: str | bytes | Path) -> dict[str, Any]:
     """What ffprobe says of a file, as the independent word."""
     program = shutil.which("ffprobe")
     if program is None:
         pytest.skip("no ffprobe here: install ffmpeg")
     asked = ["-show_streams", "-show_format", "-show_chapters", "-of", "json"]
-    done = subprocess.run([program, "-v", "error", *asked, path], capture_output=True, check=True, timeout=30)
+    done = subprocess.run([program, "-v", "error", *asked, path], capture_output=True, check=True, timeout=120)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -90,7 +90,7 @@ def mkvmerge_view(path: Path) -> list[tuple[str, str, str, bool, bool]] | None:
     program = shutil.which("mkvmerge")
     if program is None:
         return None
-    done = subprocess.run([program, "-J", path], capture_output=True, check=True, timeout=30)
+    done = subprocess.run([program, "-J", path], capture_output=True, check=True, timeout=120)
     told = json.loads(done.stdout)
     if told["container"]["type"] != "Matroska":
         return None
@@ -112,7 +112,7 @@ class _Kept(Told):
         self.results.append(result)
 
 
-def brought(policy: str, *paths: Path, state: Path, dry_run: bool = False) -> list[Result]:
+def brought(policy: str, *paths: Path, state: Path, dry_run: bool = False, ffmpeg: str | None = None) -> list[Result]:
     """Run a policy over files in this process: probe, plan, tools, verify, replace. One result for each file."""
     told = _Kept()
     with Signals() as signals:
@@ -123,7 +123,7 @@ def brought(policy: str, *paths: Path, state: Path, dry_run: bool = False) -> li
             recursive=True,
             dry_run=dry_run,
         )
-        settings = Settings(state=state, progress="none")
+        settings = Settings(state=state, progress="none", ffmpeg=ffmpeg)
         run_policy(options, settings, tell=told, signals=signals, stderr=io.StringIO())
     return told.results
 

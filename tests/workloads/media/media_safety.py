@@ -174,13 +174,13 @@ class Home:
         given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         return subprocess.Popen(argv, cwd=cwd, env=self.env, start_new_session=True, **{**given, **more})
 
-    def run(self, *words: object, cwd: Path | None = None, limit: float = 50.0) -> Ran:
+    def run(self, *words: object, cwd: Path | None = None, limit: float = 120.0) -> Ran:
         """Run the command to its end, and hold it to its word about stdout and tracebacks."""
         began = time.monotonic()
         with self.start(*words, cwd=cwd) as process:
             return self.end(process, began=began, limit=limit)
 
-    def end(self, process: subprocess.Popen[bytes], *, began: float, limit: float = 50.0) -> Ran:
+    def end(self, process: subprocess.Popen[bytes], *, began: float, limit: float = 120.0) -> Ran:
         try:
             out, err = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
@@ -194,7 +194,7 @@ class Home:
         return Ran(process.returncode, text, told, rows, summary, seconds)
 
     def media(
-        self, policy: Path, *paths: object, cwd: Path | None = None, limit: float = 50.0, options: str = ""
+        self, policy: Path, *paths: object, cwd: Path | None = None, limit: float = 120.0, options: str = ""
     ) -> Ran:
         """`raddle media run --json`."""
         words = ["run", "--json", "--progress", "none", *options.split(), policy, "--", *paths]
@@ -244,7 +244,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def until(true: Callable[[], object], seconds: float) -> bool:
+def until(true: Callable[[], object], seconds: float = 60.0) -> bool:
     """Look from outside until it is so; there is no event to wait for."""
     end = time.monotonic() + seconds
     while not true():
@@ -307,7 +307,7 @@ def shape(path: str | bytes | Path) -> Shape:
     if key not in _shapes:
         asked = ["-count_packets", "-show_streams", "-of", "json"]
         done = subprocess.run(
-            [program("ffprobe"), "-v", "error", *asked, path], capture_output=True, check=False, timeout=30
+            [program("ffprobe"), "-v", "error", *asked, path], capture_output=True, check=False, timeout=120
         )
         streams = json.loads(done.stdout or b"{}").get("streams", [])
         # MP4 keeps chapters as a stream of data

@@ -178,7 +178,7 @@ def disturb(home: Home, words: list[object], rng: random.Random, most: int) -> b
     tools, more = rng.choice([n for n in (0, 1, 1, 2, 3, 5, 8, 13) if n <= most]), rng.random()
     with home.start(*words) as process:
         if tools:
-            until(lambda: process.poll() is not None or len(home.told()) - seen >= tools, 30)
+            until(lambda: process.poll() is not None or len(home.told()) - seen >= tools)
             time.sleep(more * 0.15)
         else:
             time.sleep(more)
@@ -186,7 +186,7 @@ def disturb(home: Home, words: list[object], rng: random.Random, most: int) -> b
         out, err = process.communicate()
     code = process.returncode
     assert code in {0, -signal.SIGKILL}, (code, out, err)
-    assert until(lambda: not home.children(), 2.0), f"still running after a kill: {home.children()}"
+    assert until(lambda: not home.children()), f"still running after a kill: {home.children()}"
     return code != 0
 
 

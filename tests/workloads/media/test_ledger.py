@@ -95,9 +95,9 @@ def test_it_waits_and_goes_on_by_itself() -> None:
     with book.reserve("/a", 70):
         thread = threading.Thread(target=second)
         thread.start()
-        assert waits.wait(10)
+        assert waits.wait(60)
         assert not got.is_set()
-    thread.join(10)
+    thread.join(60)
     assert got.is_set()
     assert "60 bytes to write, 100 free, of which 70 are reserved" in reasons[0]
 
@@ -137,10 +137,10 @@ def test_a_wait_can_be_cancelled() -> None:
     with book.reserve("/a", 70):
         thread = threading.Thread(target=second)
         thread.start()
-        assert waits.wait(10)
+        assert waits.wait(60)
         stop.set()
         book.recheck()
-        thread.join(10)
+        thread.join(60)
     assert len(ended) == 1
     assert book.waiting() == 0
     with book.reserve("/a", 100):
@@ -169,12 +169,12 @@ def test_a_large_one_is_not_passed_by_for_ever() -> None:
     with book.reserve("/a", 50):
         large = threading.Thread(target=take, args=("large", 90, 0))
         large.start()
-        assert waits[0].wait(10)
+        assert waits[0].wait(60)
         small = threading.Thread(target=take, args=("small", 20, 1))
         small.start()
-        assert waits[1].wait(10)
-    large.join(10)
-    small.join(10)
+        assert waits[1].wait(60)
+    large.join(60)
+    small.join(60)
     assert order == ["large", "small"]
 
 
@@ -196,7 +196,7 @@ def test_many_workers_never_write_more_than_there_is() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(done) == 30
     assert book.waiting() == 0
 
@@ -243,5 +243,5 @@ def test_four_workers_on_a_real_small_disk(tmpfs: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert failures == []

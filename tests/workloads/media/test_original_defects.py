@@ -29,11 +29,13 @@ from media_safety import Home, Ran, digest, hashes, leftovers, restored_hashes, 
 if TYPE_CHECKING:
     import subprocess
 
+pytestmark = pytest.mark.slow  # programs and files: no Python differs from another there
+
 HEAD = "version: 1\nsafety: {min_free: 10MB}\n"
 TITLES = HEAD + "steps:\n  - clear: {titles: [video, audio]}\n"
 TO_MKV = HEAD + "steps:\n  - container: {to: mkv}\n"
 ENCODE = HEAD + "steps:\n  - video: {to: hevc, preset: ultrafast, threads: 1}\n"
-SLOW = 'echo "frame=1"; sleep 60\n'
+SLOW = 'echo "frame=1"; sleep 600\n'
 
 #: one sound, three subtitles, two attachments
 ONE_SOUND = Clip(
@@ -91,7 +93,7 @@ def starts(home: Home, tool: str) -> list[str]:
 
 def begun(home: Home, process: subprocess.Popen[bytes], tools: int = 1) -> None:
     """Wait until so many tools have started."""
-    assert until(lambda: len(home.told()) >= tools or process.poll() is not None, 30)
+    assert until(lambda: len(home.told()) >= tools or process.poll() is not None)
     assert process.poll() is None, process.communicate()
 
 
@@ -118,7 +120,6 @@ def test_two_workers_are_two_also_on_two_cores(tmp_path: Path) -> None:
     assert not home.held()
 
 
-@pytest.mark.slow
 def test_the_same_base_name_in_two_folders(tmp_path: Path) -> None:
     names = [tmp_path / "library" / each / "E01.mkv" for each in ("x", "y", "z", "a")]
     clips = [made("full"), built(ONE_SOUND), built(MANY), made("two")]
@@ -169,7 +170,7 @@ steps:
     assert digest(built(MANY)) in restored_hashes(place)["many.mkv"]
 
 
-@pytest.mark.parametrize("on_error", ["skip", pytest.param("stop", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("on_error", ["skip", "stop"])
 def test_corrupt_input_is_failed_whatever_the_mode(on_error: str, tmp_path: Path) -> None:
     place = library(tmp_path, "full", "two")
     bad = place / "a bad one.mkv"
@@ -185,7 +186,7 @@ def test_corrupt_input_is_failed_whatever_the_mode(on_error: str, tmp_path: Path
         assert ran.row(place / "full.mkv")["status"] == "done"
 
 
-@pytest.mark.parametrize("on_error", ["fail", pytest.param("skip", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
 def test_the_flag_decides_what_happens_next_and_not_what_counts(on_error: str, tmp_path: Path) -> None:
     place = library(tmp_path, "full")
     for number in range(6):
@@ -237,9 +238,9 @@ def test_transcoding_keeps_all_subtitles_and_attachments(tmp_path: Path) -> None
     ("number", "whole_group", "times"),
     [
         pytest.param(signal.SIGINT, False, 1, id="SIGINT"),
-        pytest.param(signal.SIGINT, True, 1, id="SIGINT to the group", marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, False, 1, id="SIGTERM", marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, True, 1, id="SIGTERM to the group", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, True, 1, id="SIGINT to the group"),
+        pytest.param(signal.SIGTERM, False, 1, id="SIGTERM"),
+        pytest.param(signal.SIGTERM, True, 1, id="SIGTERM to the group"),
         pytest.param(signal.SIGINT, True, 5, id="SIGINT without patience"),
     ],
 )
@@ -255,15 +256,15 @@ def test_stopping(number: signal.Signals, *, whole_group: bool, times: int, tmp_
         for _ in range(times):
             (os.killpg if whole_group else os.kill)(process.pid, number)
             time.sleep(0.03 if times > 1 else 0)
-        ran = home.end(process, began=began, limit=30)
+        ran = home.end(process, began=began)
     # one that comes when all is said and done ends what is left of the interpreter: the shell sees 130 as well
     assert ran.code == 128 + number or (times > 1 and ran.code == -number)
     assert ran.summary["exit_code"] == 128 + number
-    assert ran.seconds < 5, ran.seconds
+    assert ran.seconds < 90, "the tools would have slept for ten minutes"
     assert sorted(ran.statuses()) == ["full.mkv", "hevc.mkv", "plain.mkv", "two.mkv"], "every file is in the report"
     assert set(ran.statuses().values()) == {"cancelled"}
     assert hashes(place, ours=True) == before, "nothing half, nothing left"
-    assert until(lambda: not home.children(), 2), home.children()
+    assert until(lambda: not home.children()), home.children()
     home.guard()
     again = home.media(rules, place, options="--resume --workers 2")
     assert again.code == 0
@@ -278,10 +279,10 @@ def test_killed(tmp_path: Path) -> None:
     rules = write(tmp_path / "policy.yaml", HEAD + "steps:\n  - audio: {to: flac}\n")
     with home.start("run", "--json", "--progress", "none", "--workers", 2, rules, place) as process:
         begun(home, process, 2)
-        assert until(lambda: len(leftovers(place)) >= 2, 5)
+        assert until(lambda: len(leftovers(place)) >= 2)
         process.kill()
         process.communicate()
-    assert until(lambda: not home.children(), 2), home.children()
+    assert until(lambda: not home.children()), home.children()
     assert hashes(place).items() >= before.items()
     home.guard()
     again = home.media(rules, place, options="--resume --workers 2")
@@ -295,7 +296,7 @@ def test_killed(tmp_path: Path) -> None:
     ("clip", "share"),
     [
         ("full", 0.5),
-        *(pytest.param(clip, share, marks=pytest.mark.slow) for clip in ("ts", "avi") for share in (0.5, 0.9)),
+        *((clip, share) for clip in ("ts", "avi") for share in (0.5, 0.9)),
     ],
 )
 def test_a_file_that_is_cut_off_does_not_pass_as_good(clip: str, share: float, tmp_path: Path) -> None:
@@ -334,7 +335,6 @@ def test_nothing_to_do_writes_nothing(tmp_path: Path) -> None:
     assert not home.told(), "no program was given a file"
 
 
-@pytest.mark.slow
 def test_a_second_run_has_nothing_to_do(tmp_path: Path) -> None:
     place, home = library(tmp_path, "full", "avi"), Home(tmp_path / "home")
     home.guard()
@@ -348,7 +348,6 @@ def test_a_second_run_has_nothing_to_do(tmp_path: Path) -> None:
     assert hashes(place) == before
 
 
-@pytest.mark.slow
 def test_capital_suffixes_are_found(tmp_path: Path) -> None:
     place = library(tmp_path, "full")
     (place / "full.mkv").rename(place / "A.MKV")
@@ -358,7 +357,6 @@ def test_capital_suffixes_are_found(tmp_path: Path) -> None:
     assert [path.name for path in place.iterdir() if path.is_file()] == ["A.MKV"]
 
 
-@pytest.mark.slow
 def test_a_relative_path_is_as_good(tmp_path: Path) -> None:
     place = library(tmp_path, "full")
     rules = write(tmp_path / "policy.yaml", TITLES)
@@ -371,9 +369,9 @@ def test_a_relative_path_is_as_good(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "policy",
     [
-        pytest.param(TITLES, id="edit", marks=pytest.mark.slow),
+        pytest.param(TITLES, id="edit"),
         pytest.param(ENCODE, id="encode"),
-        pytest.param(TO_MKV + "    attachments: remove_all\n", id="remux", marks=pytest.mark.slow),
+        pytest.param(TO_MKV + "    attachments: remove_all\n", id="remux"),
     ],
 )
 def test_mode_and_times_are_kept_and_the_trash_is_honoured(policy: str, tmp_path: Path) -> None:
@@ -406,7 +404,6 @@ def test_a_failed_file_leaves_nothing_beside_it(tmp_path: Path) -> None:
     assert sorted(path.name for path in place.iterdir()) == ["full.mkv", "mp4.mp4"]
 
 
-@pytest.mark.slow
 def test_further_runs_never_overwrite_an_original(tmp_path: Path) -> None:
     place, home = library(tmp_path, "full"), Home(tmp_path / "home")
     film = place / "full.mkv"
@@ -420,7 +417,6 @@ def test_further_runs_never_overwrite_an_original(tmp_path: Path) -> None:
         assert digest(film) == expected
 
 
-@pytest.mark.slow
 def test_what_is_not_named_stays(tmp_path: Path) -> None:
     """The original moved commentary and changed two default flags for a policy that filters subtitles."""
     place = library(tmp_path, MANY)
@@ -429,7 +425,6 @@ def test_what_is_not_named_stays(tmp_path: Path) -> None:
     assert list(shape(place / "many.mkv")) == old
 
 
-@pytest.mark.slow
 def test_a_change_of_the_container_alone_happens(tmp_path: Path) -> None:
     place = library(tmp_path, "mp4")
     ran = run(tmp_path, TO_MKV, place)
@@ -439,7 +434,6 @@ def test_a_change_of_the_container_alone_happens(tmp_path: Path) -> None:
     assert [path.name for path in place.iterdir() if path.is_file()] == ["mp4.mkv"]
 
 
-@pytest.mark.slow
 def test_a_policy_that_cannot_be_met_is_a_failure(tmp_path: Path) -> None:
     """The original counted it as a successful no-op."""
     place = library(tmp_path, "two")
@@ -451,7 +445,6 @@ def test_a_policy_that_cannot_be_met_is_a_failure(tmp_path: Path) -> None:
     assert hashes(place) == before
 
 
-@pytest.mark.slow
 def test_a_rule_that_says_no_encoding_is_heard(tmp_path: Path) -> None:
     place = library(tmp_path, "plain")
     policy = ENCODE + "    rules:\n      - {when: {exists: {type: video}}, then: {skip_video: true}}\n"
@@ -461,7 +454,6 @@ def test_a_rule_that_says_no_encoding_is_heard(tmp_path: Path) -> None:
     assert digest(place / "plain.mkv") == digest(made("plain"))
 
 
-@pytest.mark.slow
 def test_it_runs_without_being_set_up_first(tmp_path: Path) -> None:
     """No init, no scan, no database: the original skipped files that were not scanned, with exit code 0."""
     place, home = library(tmp_path, "full"), Home(tmp_path / "home")

@@ -142,7 +142,9 @@ def test_each_is_valid_and_begins_with_what_it_is_for(path: Path) -> None:
     assert re.match(r"# [A-Z].*\.\n", path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", TRIED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "whole-library" else pytest.mark.slow) for name in TRIED]
+)
 def test_each_does_what_it_says_and_nothing_the_second_time(tmp_path: Path, name: str) -> None:
     judge, clips, container = TRIED[name]
     text = (ROOT / f"docs/policies/{name}.yaml").read_text(encoding="utf-8")

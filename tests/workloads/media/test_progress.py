@@ -83,10 +83,10 @@ class Written(io.StringIO):
 def test_the_line_is_painted_in_place_or_written_now_and_then(in_place: bool) -> None:
     stream = Written()
     with Watch(stream, "compact", 2, lambda: 1, in_place=in_place, every=0.01) as watch:
-        assert stream.came.acquire(timeout=10)
+        assert stream.came.acquire(timeout=120)
         watch.add(Result(path="a", status="done"))
         watch.say("a word")
-        assert all(stream.came.acquire(timeout=10) for _ in range(3))
+        assert all(stream.came.acquire(timeout=120) for _ in range(3))
         watch.add(Result(path="b", status="failed"))
     text = stream.getvalue()
     assert ("\r\x1b[K" in text) == in_place
@@ -127,14 +127,14 @@ def test_on_a_terminal(tmp_path: Path, view: str, said: bytes) -> None:
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, env=env)
     os.close(theirs)
     seen = b""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and select.select([ours], [], [], 30)[0]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and select.select([ours], [], [], 60)[0]:
         try:
             part = os.read(ours, 65536)
         except OSError:  # the other end is closed
             break
         seen += part
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate(timeout=120)
     os.close(ours)
     assert process.returncode == 0, out
     assert re.search(said, seen), seen

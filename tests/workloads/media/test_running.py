@@ -60,7 +60,7 @@ def test_no_more_than_the_tail_of_a_flood_is_kept() -> None:
 def test_what_stands_still_is_ended(behaviour: str) -> None:
     result = run_tool(fake(behaviour), stall=1.0)
     assert (result.code, result.reason, result.ok) == (None, "stalled", False)
-    assert result.seconds < 10
+    assert result.seconds < 60
     assert "got no further" in result.message
 
 
@@ -139,14 +139,14 @@ def test_a_run_that_is_killed_takes_the_program_with_it(tmp_path: Path) -> None:
 
 
 def kill_when_there(run: Any, path: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (path.exists() and path.read_text()) and time.monotonic() < deadline:
         os.sched_yield()
     run.kill()
 
 
 def wait_for_end(pid: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while alive(pid) and time.monotonic() < deadline:
         os.sched_yield()
     assert not alive(pid)
@@ -159,12 +159,12 @@ def test_limits_that_cannot_work_are_refused() -> None:
         run_commands([], staged="x")
 
 
-def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path) -> None:
+def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import tempfile
 
-    before = set(Path(tempfile.gettempdir()).glob("raddle-media-*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # one of its own: others make files in theirs
     run_tool(["true"])
-    assert set(Path(tempfile.gettempdir()).glob("raddle-media-*")) <= before
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

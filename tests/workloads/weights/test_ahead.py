@@ -54,6 +54,6 @@ def test_no_more_than_the_depth_is_made_early_and_closing_ends_the_thread() -> N
 
     with closing(ahead(endless(), depth=2)) as near:
         assert next(near) == 0
-        assert reached.wait(10)
+        assert reached.wait(60)
     assert threads() == 0
     assert made == [0, 1, 2]

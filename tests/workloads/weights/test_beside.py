@@ -25,7 +25,7 @@ def test_without_a_bound_putting_never_waits() -> None:
     go = threading.Event()
 
     def slow(items: Iterator[int]) -> int:
-        go.wait(30)
+        go.wait(60)
         return sum(items)
 
     beside = Beside(slow)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 PROFILES = ("conservative", "balanced", "aggressive", "clinical", "custom")
 WAYS = tuple(product(range(5), ("threads", "processes"), (1, 2)))  # hash seed, backend, workers
-#: each profile and each way at least once; all of them together with RADDLE_CHAOS=1
-SOME = [(PROFILES[at % 5], WAYS[at]) for at in range(0, len(WAYS), 2)]
+#: each profile and each of seed, backend and workers at least once; all of them together with RADDLE_CHAOS=1
+SOME = [(PROFILES[at % 5], WAYS[at]) for at in range(0, len(WAYS), 3)]
 ALL = [pytest.param(profile, way, marks=pytest.mark.chaos) for profile in PROFILES for way in WAYS]
 
 

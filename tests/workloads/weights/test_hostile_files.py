@@ -346,7 +346,7 @@ def test_a_named_pipe(tmp_path: Path) -> None:
     writer.start()
     # a process of its own: if it waited for a second writer, it could be ended
     command = [sys.executable, "-m", "raddle", "weights", "run", str(path), "-o", str(tmp_path / "out"), "--no-pages"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=25)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert "Traceback" not in done.stderr
     if done.returncode:
         assert done.returncode == 2

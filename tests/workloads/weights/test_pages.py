@@ -489,7 +489,7 @@ def test_a_browser_draws_it(tmp_path: Path) -> None:
             (folder / "u.html").as_uri() + "#paper",
         ],
         capture_output=True,
-        timeout=50,
+        timeout=120,
         check=True,
         text=True,
     ).stdout

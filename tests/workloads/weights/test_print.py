@@ -24,7 +24,7 @@ for word; do
 done
 mkdir -p "$profile" || exit 9
 case $page in
-  *hang*) sleep 60 ;;
+  *hang*) sleep 600 ;;
   *half*) printf '%%PDF-1.4 and then' > "$to" ;;
   *fail*) echo 'no display today' >&2; exit 3 ;;
   *nothing*) ;;
@@ -55,12 +55,12 @@ def pages_in(folder: Path, *names: str) -> list[Path]:
 def test_a_page_that_fails_does_not_stop_the_others(tmp_path: Path, fake: Path) -> None:
     pages = [*pages_in(tmp_path, "a", "hang", "half", "fail", "nothing", "b"), tmp_path / "gone.html"]
     out = tmp_path / "out"
-    done = {item.page.stem: item for item in print_pages(pages, out, format="pdf", workers=4, timeout=2, browser=fake)}
+    done = {item.page.stem: item for item in print_pages(pages, out, format="pdf", workers=4, timeout=5, browser=fake)}
     assert list(done) == ["a", "hang", "half", "fail", "nothing", "b", "gone"]
     assert [item.file for item in done.values() if item.file] == [out / "a.pdf", out / "b.pdf"]
     assert sorted(path.name for path in out.iterdir()) == ["a.pdf", "b.pdf"]
     assert (out / "a.pdf").read_bytes().startswith(b"%PDF-1.4 a.html")
-    assert "timeout=2: not printed by then; give more seconds" in done["hang"].error
+    assert "timeout=5: not printed by then; give more seconds" in done["hang"].error
     assert "wrote no pdf, exit code 0" in done["half"].error
     assert "exit code 3: no display today" in done["fail"].error
     assert "there is no such page" in done["gone"].error
@@ -132,7 +132,7 @@ def test_a_real_browser(tmp_path: Path) -> None:
     (page,) = pages_in(tmp_path, "a")
     page.write_text('<body style="margin:0;height:1500px"><p id=p><script>p.textContent = "drawn"</script>')
     for kind in ("pdf", "png"):
-        (done,) = print_pages([page], tmp_path / "out", format=kind, workers=1, timeout=45)  # type: ignore[arg-type]
+        (done,) = print_pages([page], tmp_path / "out", format=kind, workers=1, timeout=120)  # type: ignore[arg-type]
         assert done.error == ""
     assert (tmp_path / "out/a.pdf").read_bytes().startswith(b"%PDF-")
     picture = (tmp_path / "out/a.png").read_bytes()

@@ -12,9 +12,9 @@ from typing import Any, Literal, get_type_hints
 import pytest
 
 from raddle import errors
+from raddle.plugin.settings import number
 from raddle.workloads.weights.rules import RULES, load_rules
 from raddle.workloads.weights.rules.profiles import profile_names, read_profile, shipped_text
-from raddle.workloads.weights.tables import number
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("numba")
@@ -105,6 +105,7 @@ def test_the_table_of_changes_is_complete() -> None:
     assert sorted(CHANGES) == sorted(keys(Profile))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", CHANGES)
 def test_every_key_changes_a_result_as_the_text_says(key: str, tmp_path: Path) -> None:
     people, heights = hostile(21, users=10, rows=110)

@@ -316,6 +316,7 @@ def test_readings_that_follow_move_no_border(days: list[float], kept: int, least
 # ------------------------------------------------------------------------------------------------ replays
 
 
+@pytest.mark.slow
 @BOTH
 def test_nothing_found_changes_not_a_bit(fast: bool) -> None:
     rules = SimpleRules()
@@ -563,6 +564,7 @@ real = pytest.mark.parametrize("name", ["compat", "v2"])
 EAGER = RetroOptions(z_threshold=2.0, support_change=0.0, kalman_sigmas=1.0, reading_sigma_kg=0.1, protect=False)
 
 
+@pytest.mark.slow
 @real
 @pytest.mark.parametrize(("seed", "outliers"), [(1, 0.03), (5, 0.1)])
 def test_hindsight_makes_nothing_worse(name: str, seed: int, outliers: float) -> None:

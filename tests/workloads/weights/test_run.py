@@ -331,6 +331,7 @@ def test_progress_names_each_user_when_few_and_counts_batches_when_many(
 # -------------------------------------------------------------------------------------------------------- bad input
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [

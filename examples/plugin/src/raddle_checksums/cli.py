@@ -3,48 +3,64 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import raddle
+from raddle.plugin.command_line import (
+    NOT_ALL_OK,
+    RESUME,
+    Journal,
+    Resume,
+    RetryFailed,
+    Workers,
+    application,
+    ending,
+    example,
+    option,
+)
 from raddle_checksums.work import digest, files_below, line_for, read_lines, same_file
 
 __all__ = ["app"]
 
-app = typer.Typer(help="SHA-256 of all files of a folder.", no_args_is_help=True, rich_markup_mode=None)
-
-Workers = Annotated[int, typer.Option(help="How many at once; 0: as many as are of use.")]
-Journal = Annotated[Path | None, typer.Option(help="Remember every outcome in this file.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Read only files that the journal does not have as they are.")]
-Again = Annotated[bool, typer.Option("--retry-failed", help="As --resume, and try again what failed.")]
+app = application("SHA-256 of all files of a folder.")
 
 
-@app.command()
+@app.command(epilog=example("raddle checksums make photos -o photos.sha256 --journal photos.db --resume"))
 def make(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, whole or not at all.")],
+    output: Annotated[Path, option("--output", "-o", text="File to write, whole or not at all.")],
     workers: Workers = 0,
     journal: Journal = None,
     resume: Resume = False,
-    retry_failed: Again = False,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Write the checksums of all files below FOLDER. Exit codes: 0 all files, 1 some not, 2 usage."""
     own = _own(output, journal)
     files = (path for path in files_below(folder) if path.resolve() not in own)
     part = Path(f"{output}.part")
-    options = _options(workers, journal, resume=resume, retry_failed=retry_failed)
-    with (
-        raddle.run(digest, files, id=same_file, name=f"checksums of {folder}", **options) as run,
-        part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as lines,
-    ):
-        for outcome in run:
-            if outcome.ok:
-                lines.write(line_for(outcome.value, outcome.item))
-            else:
-                typer.echo(f"{outcome.item}: {outcome.status}: {outcome.error}", err=True)
-    part.replace(output)
+    with ending("raddle checksums", again=RESUME):
+        with (
+            raddle.run(
+                digest,
+                files,
+                id=same_file,
+                name=f"checksums of {folder}",
+                workers=workers,
+                progress="auto",
+                journal=journal,
+                resume="failed" if retry_failed else resume,
+            ) as run,
+            part.open("w", encoding="utf-8", errors="surrogateescape", newline="\n") as lines,
+        ):
+            for outcome in run:
+                if outcome.ok:
+                    lines.write(line_for(outcome.value, outcome.item))
+                else:
+                    typer.echo(f"{outcome.item}: {outcome.status}: {outcome.error}", err=True)
+        part.replace(output)
     _end(run.summary, f"{run.summary.ok} checksums in {output}")
 
 
@@ -55,20 +71,25 @@ def verify(
     workers: Workers = 0,
 ) -> None:
     """Compare files with what SUMS says. Exit codes: 0 all as they were, 1 some not, 2 usage."""
+    with ending("raddle checksums"):
+        expected = _expected(sums)
+        changed = 0
+        with raddle.run(digest, expected, name=f"verify {sums}", workers=workers, progress="auto") as run:
+            for outcome in run:
+                if not outcome.ok:
+                    typer.echo(f"{outcome.item}: {outcome.status}: {outcome.error}", err=True)
+                elif outcome.value != expected[outcome.item]:
+                    changed += 1
+                    typer.echo(f"{outcome.item}: changed", err=True)
+    _end(run.summary, f"{run.summary.ok - changed} of {run.summary.admitted} as they were", also_bad=changed)
+
+
+def _expected(sums: Path) -> dict[Path, str]:
     with sums.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
         try:
-            expected = dict(read_lines(lines))
+            return dict(read_lines(lines))
         except ValueError as error:
-            raise raddle.ConfigError(f"{sums}: {error}") from error  # raddle prints it, and ends with 2
-    changed = 0
-    with raddle.run(digest, expected, name=f"verify {sums}", **_options(workers)) as run:
-        for outcome in run:
-            if not outcome.ok:
-                typer.echo(f"{outcome.item}: {outcome.status}: {outcome.error}", err=True)
-            elif outcome.value != expected[outcome.item]:
-                changed += 1
-                typer.echo(f"{outcome.item}: changed", err=True)
-    _end(run.summary, f"{run.summary.ok - changed} of {run.summary.admitted} as they were", also_bad=changed)
+            raise raddle.ConfigError(f"{sums}: {error}") from error  # `ending` prints it, and ends with 2
 
 
 def _own(output: Path, journal: Path | None) -> set[Path]:
@@ -79,17 +100,6 @@ def _own(output: Path, journal: Path | None) -> set[Path]:
     return {Path(name).resolve() for name in names}
 
 
-def _options(
-    workers: int, journal: Path | None = None, *, resume: bool = False, retry_failed: bool = False
-) -> dict[str, Any]:
-    return {
-        "workers": workers,
-        "progress": "auto",
-        "journal": journal,
-        "resume": "failed" if retry_failed else resume,
-    }
-
-
 def _end(summary: raddle.Summary, text: str, *, also_bad: int = 0) -> None:
     typer.echo(f"{text}, {summary.resumed} of them known before" if summary.resumed else text)
-    raise typer.Exit(0 if summary.all_ok and not also_bad else 1)
+    raise typer.Exit(0 if summary.all_ok and not also_bad else NOT_ALL_OK)

@@ -1,5 +1,6 @@
-// The charts of a run. plotly.js comes as a classic script beside this module; without it the text under each stays.
-import { bytes, duration, number, plural, rate, setText, stamp, time, words, $ } from "./common.js";
+// The charts of a run. plotly.js comes as a classic script beside this module; until then, and without it, there is the
+// text under each.
+import { duration, el, number, plural, rate, setText, stamp, time, words, $ } from "./common.js";
 
 const LIMITS = new Set(["limit", "choice"]);
 const CALM = { displayModeBar: false, responsive: true, doubleClick: false, showTips: false };
@@ -9,6 +10,8 @@ const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&
 const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
 let last = null;
+// It is big, and the text need not wait for it.
+$("plotly").addEventListener("load", () => last && drawCharts(...last));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => last && drawCharts(...last));
 
 function colours() {
@@ -40,12 +43,17 @@ function draw(id, traces, shape, label) {
 export function drawCharts(run, activity) {
   last = [run, activity];
   const colour = colours();
-  throughput(activity.buckets, colour);
-  limits(run, activity.happenings, colour);
+  const seen = Math.max(run.started, activity.happenings.at(-1)?.at ?? 0, ...activity.spans.map((span) => span.started + span.seconds));
+  const end = run.state === "running" ? Date.now() / 1000 : run.ended ?? seen;
+  throughput(run, end, activity.buckets, colour);
+  limits(run, end, activity.happenings, colour);
   timeline(run, activity, colour);
 }
 
-function throughput(buckets, colour) {
+// Two charts beside each other have one time.
+const whole = (run, end) => [stamp(run.started), stamp(Math.max(end, run.started + 0.1))];
+
+function throughput(run, end, buckets, colour) {
   const perSecond = (count, bucket) => (bucket.seconds ? count / bucket.seconds : 0);
   const middle = buckets.map((bucket) => stamp(bucket.at + bucket.seconds / 2));
   const width = buckets.length ? buckets[0].seconds * 1000 : 1;
@@ -59,12 +67,11 @@ function throughput(buckets, colour) {
   const best = Math.max(0, ...buckets.map((bucket) => perSecond(bucket.ok + bucket.not_ok, bucket)));
   const ended = buckets.reduce((sum, bucket) => sum + bucket.ok + bucket.not_ok, 0);
   const failed = buckets.reduce((sum, bucket) => sum + bucket.not_ok, 0);
-  draw("throughput", traces, layout(colour, { barmode: "stack", bargap: 0, yaxis: { title: { text: "items/s" } } }),
+  draw("throughput", traces, layout(colour, { barmode: "stack", bargap: 0, xaxis: { range: whole(run, end) }, yaxis: { title: { text: "items/s" } } }),
     traces.length ? `${number(ended)} items ended, ${number(failed)} of them not ok; at most ${rate(best)}.` : "No item has ended yet.");
 }
 
-function limits(run, happenings, colour) {
-  const end = run.state === "running" ? Date.now() / 1000 : run.ended ?? happenings.at(-1)?.at ?? run.started;
+function limits(run, end, happenings, colour) {
   const moves = happenings.filter((each) => LIMITS.has(each.kind) && each.number !== null);
   const memory = happenings.filter((each) => each.kind === "memory" && each.number !== null);
   const steps = [{ at: run.started, number: moves.length ? null : run.workers, text: "workers at the start" }, ...moves];
@@ -84,13 +91,13 @@ function limits(run, happenings, colour) {
   };
   if (memory.length) traces.push(used);
   const shape = layout(colour, {
-    xaxis: memory.length ? { anchor: "y2" } : {},
-    yaxis: { title: { text: "at once" }, domain: memory.length ? [0.48, 1] : [0, 1] },
+    xaxis: { range: whole(run, end), ...(memory.length ? { anchor: "y2" } : {}) },
+    yaxis: { title: { text: "at most" }, ...(Math.max(...steps.map((each) => each.number ?? 0)) < 5 ? { dtick: 1 } : {}), domain: memory.length ? [0.48, 1] : [0, 1] },
     ...(memory.length ? { yaxis2: { title: { text: "memory %" }, domain: [0, 0.38], range: [0, 100], nticks: 3 } } : {}),
   });
   const now = steps.at(-1).number, why = moves.length ? `: ${moves.at(-1).text}` : "";
   const peak = memory.length ? ` Memory at most ${Math.round(100 * Math.max(...memory.map((each) => each.number)))} % of what is granted.` : "";
-  draw("limit", traces, shape, `${plural(now ?? run.workers, "worker")} at once${cut(why, 160)}.${moves.length > 1 ? ` Moved ${moves.length} times.` : ""}${peak}`);
+  draw("limit", traces, shape, `At most ${plural(now ?? run.workers, "worker")} at once${cut(why, 160)}.${moves.length > 1 ? ` Moved ${moves.length} times.` : ""}${peak}`);
 }
 
 function timeline(run, activity, colour) {
@@ -106,11 +113,16 @@ function timeline(run, activity, colour) {
   const place = new Map(workers.map((worker, index) => [plain(worker), index]));
   const shape = layout(colour, {
     margin: { l: 60, r: 8, t: 6, b: 26 }, hovermode: "closest",
+    ...(spans.length ? { xaxis: { range: [Math.min(...spans.map((span) => span.started)), Math.max(...spans.map((span) => span.started + span.seconds)) + 0.01].map(stamp) } } : {}),
     yaxis: { type: "category", categoryorder: "array", categoryarray: [...place.keys()], rangemode: "normal", range: [-0.7, workers.length - 0.3], showgrid: false },
   });
   const counts = STATUSES.map((status) => [status, spans.filter((span) => span.status === status).length]).filter(([, count]) => count);
   const told = counts.map(([status, count]) => `${number(count)} ${words(status)}`).join(", ");
   draw("timeline", traces, shape, spans.length ? `The latest ${plural(spans.length, "attempt")} on ${plural(workers.length, "worker")}: ${told}.` : "No attempt has been recorded yet.");
+  if (spans.length) { // the colours are told where they are counted
+    const legend = counts.flatMap(([status, count], place) => [place ? ", " : "", el("span", { class: status }, `${number(count)} ${words(status)}`)]);
+    $("timeline-alt").replaceChildren(`The latest ${plural(spans.length, "attempt")} on ${plural(workers.length, "worker")}: `, ...legend, ".");
+  }
 }
 
 function one(status, spans, colour, width, few) {
@@ -135,4 +147,3 @@ export function tellHappenings(happenings, body, makeRow) {
   body.replaceChildren(...worth.map((each) => makeRow(time(each.at), each.number === null ? each.kind : `${each.kind} ${number(each.number)}`, each.text)));
   return worth.length;
 }
-export { bytes };

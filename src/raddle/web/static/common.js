@@ -126,9 +126,17 @@ export function calmly(milliseconds, call) {
   };
 }
 
+/** What state a run is in; one that has ended, but not all ok, looks otherwise than one that has. */
+export function paintBadge(badge, run) {
+  setText(badge, run.state);
+  const bad = run.counts.failed + run.counts.timed_out + run.counts.crashed;
+  badge.dataset.state = run.state === "ended" && bad ? "not-ok" : run.state;
+}
+
 /** Widths of the four parts of a bar, and what it says. */
 export function paintBar(bar, run) {
   const whole = Math.max(1, run.total ?? run.done);
+  bar.toggleAttribute("data-open", run.total === null && run.state !== "ended"); // nobody knows how much is left
   for (const status of ["ok", "failed", "timed_out", "crashed"]) {
     let part = bar.querySelector(`.${status}`);
     if (!part) { part = el("span", { class: status }); bar.append(part); }

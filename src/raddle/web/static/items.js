@@ -65,6 +65,7 @@ export function itemsTable(base) {
     const facts = el("dl", { class: "facts" });
     const say = (name, value) => value !== null && value !== "" && facts.append(el("dt", {}, name), el("dd", {}, value));
     const told = whole ?? row;
+    say("Item", el("span", { class: "label" }, told.label)); // whole: it is cut in the table
     say("Position", number(told.position));
     say("Key", told.key);
     say("Tries", number(told.attempts));

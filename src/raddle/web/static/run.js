@@ -1,4 +1,4 @@
-import { $, ask, calmly, doneText, duration, el, listen, number, paintBar, plural, problem, rate, setText, time, words } from "./common.js";
+import { $, ask, calmly, doneText, duration, el, listen, number, paintBadge, paintBar, plural, problem, rate, setText, time, words } from "./common.js";
 import { drawCharts, tellHappenings } from "./charts.js";
 import { itemsTable } from "./items.js";
 
@@ -14,8 +14,7 @@ function paint() {
   if (!run) return;
   setText($("name"), run.name);
   setText($("function"), run.function);
-  setText($("state"), run.state);
-  $("state").dataset.state = run.state;
+  paintBadge($("state"), run);
   const bar = $("bar"), going = run.state === "running";
   paintBar(bar, run);
   bar.setAttribute("aria-valuenow", run.done);
@@ -84,13 +83,13 @@ const problems = calmly(3000, async () => {
 
 function groups(found) {
   const open = new Set([...document.querySelectorAll("#failures .group[open]")].map((each) => each.dataset.key));
-  const told = JSON.stringify(found.failures) + JSON.stringify(found.retried);
+  const told = JSON.stringify([found.failures, found.retried, run.state === "running"]);
   if (told === groups.told) return; // leave what is being read alone
   groups.told = told;
   const made = found.failures.map((group, place) => group_(group, place, open));
   const again = Object.entries(found.retried).map(([status, count]) => `${number(count)} ${words(status)}`).join(", ");
   const note = again ? el("p", { class: "alt" }, `Attempts that were tried again: ${again}.`) : null;
-  $("failures").replaceChildren(...(made.length ? made : [el("p", { class: "dim" }, "Nothing so far.")]), ...(note ? [note] : []));
+  $("failures").replaceChildren(...(made.length ? made : [el("p", { class: "dim" }, run.state === "running" ? "Nothing so far." : "Nothing.")]), ...(note ? [note] : []));
 }
 
 function group_(group, place, open) {

@@ -1,4 +1,4 @@
-import { $, doneText, duration, el, listen, number, paintBar, plural, problem, rate, setText, time } from "./common.js";
+import { $, doneText, duration, el, listen, number, paintBadge, paintBar, plural, problem, rate, setText, time } from "./common.js";
 
 const NOT_OK = ["failed", "timed_out", "crashed"];
 const names = JSON.parse(document.querySelector('meta[name="raddle-journals"]').content);
@@ -27,16 +27,17 @@ function makeRow(run) {
   const bar = el("div", { class: "bar", "aria-hidden": "true" });
   const cells = {};
   for (const key of ["ok", ...NOT_OK, "rate", "started"]) cells[key] = el("td", { class: "num wide" });
-  cells.took = el("td", { class: "num" });
+  const took = el("span"), left = el("span", { class: "sub dim" });
+  cells.took = el("td", { class: "num" }, took, left);
   const row = el("tr", {}, el("td", {}, name, sub, small), el("td", { class: "wide" }, badge),
     el("td", { class: "done" }, done, bar, wrong), ...Object.values(cells));
-  return { row, name, sub, small, badge, done, bar, wrong, cells };
+  return { row, name, sub, small, badge, done, bar, wrong, took, left, cells };
 }
 
 function paintRow(made, run) {
   setText(made.name, run.name);
   setText(made.sub, names.length > 1 ? `${run.function} · ${names[run.journal]}` : run.function);
-  for (const badge of [made.badge, made.small]) { setText(badge, run.state); badge.dataset.state = run.state; }
+  for (const badge of [made.badge, made.small]) paintBadge(badge, run);
   setText(made.done, doneText(run));
   paintBar(made.bar, run);
   setText(made.wrong, bad(run) ? `${number(bad(run))} not ok` : "");
@@ -47,7 +48,8 @@ function paintRow(made, run) {
   }
   setText(made.cells.rate, rate(run.rate));
   setText(made.cells.started, time(run.started));
-  setText(made.cells.took, duration(tookOf(run)));
+  setText(made.took, duration(tookOf(run)));
+  setText(made.left, run.eta === null ? "" : `${duration(run.eta)} left`);
 }
 
 function fits(run) {

@@ -5,8 +5,9 @@ Everything is imported when it is first asked for: the command line loads no mod
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from raddle.plugin import exports
 
 if TYPE_CHECKING:
     from raddle.workloads.classify._workload import workload
@@ -51,39 +52,24 @@ __all__ = [
     "workload",
 ]
 
-_HOMES: Final = {
-    "CategoryClassificationRequest": "seed",
-    "FatalAnswer": "errors",
-    "Fetcher": "pictures",
-    "InvalidAnswer": "errors",
-    "Label": "values",
-    "LateError": "errors",
-    "Mode": "values",
-    "NoPicture": "errors",
-    "Picture": "values",
-    "PictureError": "errors",
-    "Product": "values",
-    "Provider": "values",
-    "ServiceSettings": "service.settings",
-    "Settings": "settings",
-    "TransientError": "errors",
-    "UpstreamError": "errors",
-    "Usage": "values",
-    "classify_furniture_category": "seed",
-    "load_settings": "settings",
-    "make_app": "service.app",
-    "make_provider": "settings",
-    "workload": "_workload",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "_workload": ["workload"],
+        "errors": [
+            "FatalAnswer",
+            "InvalidAnswer",
+            "LateError",
+            "NoPicture",
+            "PictureError",
+            "TransientError",
+            "UpstreamError",
+        ],
+        "pictures": ["Fetcher"],
+        "seed": ["CategoryClassificationRequest", "classify_furniture_category"],
+        "service.app": ["make_app"],
+        "service.settings": ["ServiceSettings"],
+        "settings": ["Settings", "load_settings", "make_provider"],
+        "values": ["Label", "Mode", "Picture", "Product", "Provider", "Usage"],
+    },
+)

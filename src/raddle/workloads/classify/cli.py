@@ -4,36 +4,31 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raddle.errors import ConfigError
-from raddle.workloads.classify.batch.options import (
-    Cache,
-    Config,
-    Encoding,
-    EndpointUrl,
-    IdColumn,
-    ImageColumn,
-    Input,
-    KeyEnv,
-    Limit,
-    Margin,
-    Model,
-    ModeOption,
-    NameColumn,
-    NoCache,
+from raddle.plugin.command_line import (
+    NOT_ALL_OK,
     OnError,
-    Progress,
-    ProviderOption,
-    TaxonomyFile,
-    TextFallback,
-    Timeout,
-    Workers,
+    OnErrorOption,
+    Resume,
+    RetryFailed,
+    application,
+    example,
+    flatten,
     option,
 )
-from raddle.workloads.classify.batch.telling import NOT_ALL_OK, ending, say, tell, until_signal
+from raddle.workloads.classify.batch.options import (
+    CatalogueFlags,
+    Config,
+    Input,
+    Progress,
+    SettingsFlags,
+    TaxonomyFile,
+)
+from raddle.workloads.classify.batch.telling import ending, say, tell, until_signal
 
 if TYPE_CHECKING:
     from raddle.workloads.classify.batch.inputs import Catalogue
@@ -42,62 +37,33 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Label a catalogue by text or by picture: offline, or through any OpenAI-compatible endpoint.",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-_OF_SETTINGS = ("provider", "taxonomy", "margin", "timeout", "workers", "text_fallback", "cache")
-
-
-def _example(*lines: str) -> str:
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+app = application("Label a catalogue by text or by picture: offline, or through any OpenAI-compatible endpoint.")
 
 
 @app.command(
     "run",
-    epilog=_example(
+    epilog=example(
         "raddle classify run products.csv -o labels.csv",
         "raddle classify run products.csv -o labels.csv --resume",
     ),
 )
-def run_command(  # noqa: PLR0917 - Typer reads options from parameters
+@flatten
+def run_command(
     source: Input,
+    *,
     out: Annotated[
         Path | None,
         option("--output", "-o", text="CSV or JSON Lines by its suffix. Default: JSON Lines on standard output."),
     ] = None,
-    mode: ModeOption = None,
-    provider: ProviderOption = None,
-    id_column: IdColumn = None,
-    name_column: NameColumn = None,
-    image_column: ImageColumn = None,
-    encoding: Encoding = "utf-8",
-    limit: Limit = 0,
-    taxonomy: TaxonomyFile = None,
-    endpoint: EndpointUrl = None,
-    model: Model = None,
-    key_env: KeyEnv = None,
-    margin: Margin = None,
-    timeout: Timeout = None,
-    workers: Workers = None,
-    cache: Cache = None,
-    no_cache: NoCache = False,
-    text_fallback: TextFallback = None,
-    on_error: Annotated[OnError, typer.Option(help="fail: start nothing more after the first that fails.")] = (
-        OnError.SKIP
-    ),
+    catalogue: CatalogueFlags,
+    labelling: SettingsFlags,
+    on_error: OnErrorOption = OnError.SKIP,
     journal: Annotated[
         Path | None, option("--journal", text="File that remembers each outcome. Default: OUTPUT.journal.")
     ] = None,
     no_journal: Annotated[bool, option("--no-journal", text="Remember nothing; an interrupted run is lost.")] = False,
-    resume: Annotated[bool, option("--resume", text="Do only the rows that the journal does not have.")] = False,
-    retry_failed: Annotated[
-        bool, option("--retry-failed", text="As --resume, and do again what has no label.")
-    ] = False,
-    config: Config = None,
+    resume: Resume = False,
+    retry_failed: RetryFailed = False,
     progress: Annotated[Progress, typer.Option(help="On standard error.")] = Progress.AUTO,
     as_json: Annotated[
         bool, option("--json", text="The summary as JSON on standard output; on standard error without -o.")
@@ -107,32 +73,43 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
 
     Exit codes: 0 all ok, 1 some not, 2 usage or configuration, 130 interrupted, 143 terminated.
     """
-    given = locals()
     where = _journal(out, journal, no_journal=no_journal)
     again = "the same command with --resume goes on" if where else ""
     with ending(again=again):
         from raddle.workloads.classify.batch.name import run_name
+        from raddle.workloads.classify.batch.run import BatchOptions
+        from raddle.workloads.classify.settings import in_flight
 
-        settings, catalogue = _settings(given), _catalogue(given)
+        settings, rows = labelling.settings(), catalogue.of(source)
         if out is not None and out.exists() and out.samefile(source):
             raise ConfigError(f"output={str(out)!r} is the input: give another name")
         if (resume or retry_failed) and where is None:
             raise ConfigError("--resume needs a journal: give -o or --journal, and no --no-journal")
-        options = _options(given, run_name(catalogue, settings), where, settings)
+        options = BatchOptions(
+            name=run_name(rows, settings),
+            workers=in_flight(settings),
+            timeout=settings.timeout,
+            on_error=on_error.value,
+            journal=where,
+            resume="failed" if retry_failed else resume,
+            progress=None if progress is Progress.NONE else progress.value,
+        )
         earlier = where is not None and where.exists()
         if earlier and not options.resume:
             say(f"{where} has labels of an earlier run; all begins anew, --resume would have gone on")
-        totals = until_signal(lambda: _run(settings, catalogue, options, out))
+        totals = until_signal(lambda: _run(settings, rows, options, out))
         # Labels of another run, or of the rest of a limited one, may be in it: then it stays.
-        spent = totals.all_ok and not limit and (totals.resumed or not earlier)
+        spent = totals.all_ok and not catalogue.limit and (totals.resumed or not earlier)
         if where is not None and journal is None and spent:
             for path in (where, where.with_name(where.name + ".lock")):
                 path.unlink(missing_ok=True)  # nothing is left to resume
         tell(totals, out=None if out is None else str(out), as_json=as_json)
 
 
-@app.command("serve", epilog=_example("raddle classify serve --port 8000"))
-def serve_command(  # noqa: PLR0917 - as above
+@app.command("serve", epilog=example("raddle classify serve --port 8000"))
+@flatten
+def serve_command(
+    *,
     host: Annotated[
         str | None, option("--host", text="Address; others than loopback need a token. Default: 127.0.0.1.")
     ] = None,
@@ -143,47 +120,33 @@ def serve_command(  # noqa: PLR0917 - as above
     jobs: Annotated[
         Path | None, option("--jobs", metavar="FOLDER", text="Where jobs are kept. Default: classify-jobs.")
     ] = None,
-    provider: ProviderOption = None,
-    taxonomy: TaxonomyFile = None,
-    endpoint: EndpointUrl = None,
-    model: Model = None,
-    key_env: KeyEnv = None,
-    margin: Margin = None,
-    timeout: Timeout = None,
-    workers: Workers = None,
-    cache: Cache = None,
-    no_cache: NoCache = False,
-    text_fallback: TextFallback = None,
-    config: Config = None,
+    labelling: SettingsFlags,
 ) -> None:
     """Answer over HTTP: POST /classify-category, jobs with events, and a page to drop a catalogue on.
 
     Exit codes: 130 interrupted, 143 terminated, 2 usage or configuration.
     """
-    given = locals()
     with ending():
         from raddle.workloads.classify.serving import serve, service_settings
 
-        settings = _settings(given)
-        serve(settings, service_settings(settings, config, token_env=token_env, host=host, port=port, jobs=jobs))
+        settings = labelling.settings()
+        given = {"host": host, "port": port, "jobs": jobs}
+        serve(settings, service_settings(settings, labelling.config, token_env=token_env, **given))
 
 
 @app.command(
     "batch-export",
-    epilog=_example(
+    epilog=example(
         "raddle classify batch-export products.csv -o questions.jsonl --model MODEL",
     ),
 )
-def export_command(  # noqa: PLR0917 - as above
+@flatten
+def export_command(
     source: Input,
+    *,
     out: Annotated[Path, option("--output", "-o", text="JSON Lines; what one file may not hold goes into OUT-2...")],
     model: Annotated[str, option("--model", text="As the service calls it.")],
-    mode: ModeOption = None,
-    id_column: IdColumn = None,
-    name_column: NameColumn = None,
-    image_column: ImageColumn = None,
-    encoding: Encoding = "utf-8",
-    limit: Limit = 0,
+    catalogue: CatalogueFlags,
     taxonomy: TaxonomyFile = None,
     config: Config = None,
 ) -> None:
@@ -191,12 +154,12 @@ def export_command(  # noqa: PLR0917 - as above
 
     Exit codes: 0 all rows written, 1 some not, 2 usage or configuration.
     """
-    given = locals() | {"provider": "offline"}
     with ending():
         from raddle.workloads.classify.batch.exchange import export
+        from raddle.workloads.classify.settings import load_settings
 
-        settings, catalogue = _settings(given), _catalogue(given)
-        done = until_signal(lambda: export(catalogue, settings, out, model=model))
+        settings = load_settings(config, provider="offline", taxonomy=taxonomy)
+        done = until_signal(lambda: export(catalogue.of(source), settings, out, model=model))
         for line in done.problems:
             say(line)
         say(f"{done.rows:,} questions in {', '.join(map(str, done.files))}, {done.left_out:,} rows left out")
@@ -204,19 +167,16 @@ def export_command(  # noqa: PLR0917 - as above
             raise typer.Exit(NOT_ALL_OK)
 
 
-@app.command("batch-import", epilog=_example("raddle classify batch-import products.csv answers.jsonl -o labels.csv"))
-def import_command(  # noqa: PLR0917 - as above
+@app.command("batch-import", epilog=example("raddle classify batch-import products.csv answers.jsonl -o labels.csv"))
+@flatten
+def import_command(
     source: Input,
     results: Annotated[
         list[Path], typer.Argument(metavar="RESULTS", show_default=False, help="Output and error files of the batch.")
     ],
+    *,
     out: Annotated[Path | None, option("--output", "-o", text="As for `run`.")] = None,
-    mode: ModeOption = None,
-    id_column: IdColumn = None,
-    name_column: NameColumn = None,
-    image_column: ImageColumn = None,
-    encoding: Encoding = "utf-8",
-    limit: Limit = 0,
+    catalogue: CatalogueFlags,
     taxonomy: TaxonomyFile = None,
     config: Config = None,
     as_json: Annotated[bool, option("--json", text="As for `run`.")] = False,
@@ -225,15 +185,16 @@ def import_command(  # noqa: PLR0917 - as above
 
     Exit codes: as `run`.
     """
-    given = locals() | {"provider": "offline"}
     with ending():
         from raddle.workloads.classify.batch.exchange import bring_back
+        from raddle.workloads.classify.settings import load_settings
 
-        totals = bring_back(_catalogue(given), _settings(given), results, out)
+        settings = load_settings(config, provider="offline", taxonomy=taxonomy)
+        totals = bring_back(catalogue.of(source), settings, results, out)
         tell(totals, out=None if out is None else str(out), as_json=as_json)
 
 
-@app.command("taxonomy", epilog=_example("raddle classify taxonomy > mine.toml"))
+@app.command("taxonomy", epilog=example("raddle classify taxonomy > mine.toml"))
 def taxonomy_command() -> None:
     """Print the default taxonomy as TOML, to start one's own from."""
     with ending():
@@ -241,51 +202,10 @@ def taxonomy_command() -> None:
         typer.echo(text, nl=False)
 
 
-def _settings(given: dict[str, Any]) -> Settings:
-    from raddle.workloads.classify.settings import load_settings
-
-    options = {name: given.get(name) for name in _OF_SETTINGS}
-    if (endpoint := given.get("endpoint")) is not None:
-        if given.get("model") is None:
-            raise ConfigError("--endpoint needs --model: the name by which it knows the model")
-        if given.get("provider") in {None, "offline"} and given.get("config") is None:
-            raise ConfigError("--endpoint is for --provider openai or cascade; the default is offline")
-        key = {"key_env": given["key_env"]} if given.get("key_env") else {}
-        options["endpoints"] = ({"url": endpoint, "model": given["model"], **key},)
-    elif "endpoint" in given and (given.get("model") or given.get("key_env")):
-        raise ConfigError("--model and --key-env belong to --endpoint; other endpoints stand in the --config file")
-    return load_settings(given.get("config"), no_cache=bool(given.get("no_cache")), **options)
-
-
-def _catalogue(given: dict[str, Any]) -> Catalogue:
-    from raddle.workloads.classify.batch.inputs import Catalogue
-    from raddle.workloads.classify.batch.rows import Columns
-
-    columns = Columns(id=given["id_column"], name=given["name_column"], image=given["image_column"])
-    mode: Literal["text", "image"] | None = given["mode"] and given["mode"].value
-    return Catalogue(path=given["source"], mode=mode, columns=columns, limit=given["limit"], encoding=given["encoding"])
-
-
 def _journal(out: Path | None, journal: Path | None, *, no_journal: bool) -> Path | None:
     if no_journal:
         return None
     return journal or (None if out is None else out.with_name(out.name + ".journal"))
-
-
-def _options(given: dict[str, Any], name: str, journal: Path | None, settings: Settings) -> BatchOptions:
-    from raddle.workloads.classify.batch.run import BatchOptions
-    from raddle.workloads.classify.settings import in_flight
-
-    progress = given["progress"].value
-    return BatchOptions(
-        name=name,
-        workers=in_flight(settings),
-        timeout=settings.timeout,
-        on_error=given["on_error"].value,
-        journal=journal,
-        resume="failed" if given["retry_failed"] else given["resume"],
-        progress=None if progress == "none" else progress,
-    )
 
 
 async def _run(settings: Settings, catalogue: Catalogue, options: BatchOptions, out: Path | None) -> Totals:

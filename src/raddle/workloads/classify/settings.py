@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path  # noqa: TC003 - pydantic reads it
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from pathlib import Path  # noqa: TC003 - `shaped` reads it
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from raddle.errors import ConfigError, MissingExtra
+from raddle.plugin import granted_cpus
+from raddle.plugin.settings import load_toml, shaped, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pydantic_core import ErrorDetails
-
     from raddle.workloads.classify.pictures import Fetcher
     from raddle.workloads.classify.taxonomy import Taxonomy
     from raddle.workloads.classify.values import Provider
@@ -30,7 +27,6 @@ __all__ = [
     "make_provider",
 ]
 
-_STRICT: Final[Any] = {"extra": "forbid"}
 #: about what one call takes of the tokens per minute
 _CALL_TOKENS: Final = 1500
 #: seconds by which the provider gives up before the run
@@ -45,8 +41,6 @@ _AT_THE_DOOR: Final = 4
 class EndpointSettings:
     """One OpenAI-compatible service, or one key of it."""
 
-    __pydantic_config__: ClassVar[Any] = _STRICT
-
     url: str
     model: str
     #: environment variable that holds the key; unset: no key is sent
@@ -59,8 +53,6 @@ class EndpointSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureSettings:
     """How pictures are had."""
-
-    __pydantic_config__: ClassVar[Any] = _STRICT
 
     #: networks that are open though private, such as "10.1.0.0/16"
     allow_networks: tuple[str, ...] = ()
@@ -80,8 +72,6 @@ class PictureSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What `raddle classify` goes by; every field may stand in the `[classify]` table of a TOML file."""
-
-    __pydantic_config__: ClassVar[Any] = _STRICT
 
     provider: Literal["offline", "openai", "cascade"] = "offline"
     #: TOML file; None: raddle's own
@@ -132,13 +122,7 @@ def load_settings(path: Path | None = None, *, no_cache: bool = False, **given: 
     """
     table: dict[str, Any] = {}
     if path is not None:
-        try:
-            with path.open("rb") as file:
-                table = dict(tomllib.load(file).get("classify", {}))
-        except OSError as error:
-            raise ConfigError(f"config={str(path)!r}: {error.strerror}") from error
-        except (ValueError, TypeError) as error:  # not TOML, not UTF-8, [classify] no table
-            raise ConfigError(f"config={str(path)!r}: {error}") from error
+        table = table_of(load_toml(path), "classify", where=str(path))
         table.pop("service", None)  # the service's own
         for name in ("taxonomy", "cache"):
             if isinstance(table.get(name), str):
@@ -146,7 +130,8 @@ def load_settings(path: Path | None = None, *, no_cache: bool = False, **given: 
     table |= {name: value for name, value in given.items() if value is not None}
     if no_cache:
         table.pop("cache", None)
-    return _validated(table, str(path) if path else "options")
+    # secret: a key may have been written where its variable's name belongs
+    return shaped(table, Settings, where=str(path) if path else "options", secret=True)
 
 
 def make_provider(settings: Settings, *, taxonomy: Taxonomy | None = None) -> Provider:
@@ -195,7 +180,7 @@ def make_fetcher(had: PictureSettings) -> Fetcher:
 def in_flight(settings: Settings) -> int:
     """Return how many items to have under way, so that none waits long for its turn at an endpoint."""
     if settings.provider == "offline":
-        return _PER_THREAD * (settings.workers or len(os.sched_getaffinity(0)))
+        return _PER_THREAD * (settings.workers or granted_cpus())
     if settings.workers:
         return settings.workers
     turns: int = sum(map(_turns(settings.timeout or 60.0), settings.endpoints))
@@ -255,24 +240,6 @@ def _upstream(settings: Settings, taxonomy: Taxonomy) -> Provider:
     timeout = 3600.0 if settings.timeout is None else settings.timeout - min(_BEFORE, settings.timeout / 10)
     inner = OpenAI(endpoints, taxonomy, timeout=timeout)
     return Cached(inner, settings.cache, key_parts=inner.key_parts)
-
-
-def _validated(table: Mapping[str, Any], where: str) -> Settings:
-    try:
-        from pydantic import TypeAdapter, ValidationError
-    except ImportError as error:
-        raise _missing(error) from error
-    try:
-        return TypeAdapter(Settings).validate_python(table)
-    except ValidationError as error:
-        # the values themselves are not repeated: a key may have been written where its variable's name belongs
-        said = "; ".join(map(_problem, error.errors()))
-        raise ConfigError(f"{where}: {said}") from error
-
-
-def _problem(each: ErrorDetails) -> str:
-    place, said = ".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")
-    return f"{place}: {said}" if place else said
 
 
 def _missing(error: ImportError) -> ImportError:

@@ -5,8 +5,9 @@ Everything is imported when it is first asked for: a worker that seals loads no 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from raddle.plugin import exports
 
 if TYPE_CHECKING:
     from raddle.workloads.encrypt._workload import workload
@@ -43,39 +44,16 @@ __all__ = [
     "workload",
 ]
 
-_HOMES: Final = {
-    "ConcurrentEncryptionOrchestrator": "seed",
-    "EncryptionConfig": "sketch",
-    "EncryptionResult": "seed",
-    "EncryptionTask": "seed",
-    "Keys": "age",
-    "Lock": "age",
-    "PreprocessConfig": "sketch",
-    "SealedSketch": "sealed_sketch",
-    "Secret": "age",
-    "Sketch": "sketch",
-    "SketchSealer": "sealed_sketch",
-    "ThreadSafeRenderer": "live.renderer",
-    "keygen": "keys",
-    "open_bytes": "sealing",
-    "open_file": "sealing",
-    "read_identities": "keys",
-    "read_recipients": "keys",
-    "seal_bytes": "sealing",
-    "seal_file": "sealing",
-    "secret_from": "keys",
-    "sketch_picture": "sketch",
-    "workload": "_workload",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "_workload": ["workload"],
+        "age": ["Keys", "Lock", "Secret"],
+        "keys": ["keygen", "read_identities", "read_recipients", "secret_from"],
+        "live.renderer": ["ThreadSafeRenderer"],
+        "sealed_sketch": ["SealedSketch", "SketchSealer"],
+        "sealing": ["open_bytes", "open_file", "seal_bytes", "seal_file"],
+        "seed": ["ConcurrentEncryptionOrchestrator", "EncryptionResult", "EncryptionTask"],
+        "sketch": ["EncryptionConfig", "PreprocessConfig", "Sketch", "sketch_picture"],
+    },
+)

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from raddle.errors import ConfigError
-from raddle.workloads.encrypt.batch.keyring import LockOptions, keys_for, lock_for, needed
+from raddle.plugin import needed
+from raddle.plugin.command_line import RESUME, Backend, application, example, flatten, option
+from raddle.workloads.encrypt.batch.keyring import keys_for, lock_for
 from raddle.workloads.encrypt.batch.options import (
-    Armor,
     AsksPassphrase,
-    Backend,
-    BackendOption,
     Folder,
     Identities,
-    Journal,
-    Json,
     Live,
-    Memory,
-    Name,
-    OnError,
-    OnErrorOption,
+    LockFlags,
     Passphrase,
     Pens,
-    Progress,
-    ProgressOption,
-    RecipientFiles,
-    Recipients,
-    Recursive,
-    Resume,
-    RetryFailed,
-    Standalone,
+    RunFlags,
+    SketchFlags,
     Theme,
-    Timeout,
-    Workers,
-    option,
 )
 from raddle.workloads.encrypt.batch.plan import Plan, folders_above, make_folders, plan
 from raddle.workloads.encrypt.batch.telling import Told, ending, say
@@ -51,29 +35,19 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Seal any files as age v1, open them again bit for bit; sketch pictures as Fourier drawings.",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = application("Seal any files as age v1, open them again bit for bit; sketch pictures as Fourier drawings.")
 
-_LIBRARIES = ("numpy", "pillow", "opencv-python-headless")
+_PICTURES = ("numpy", ("PIL", "pillow"), ("cv2", "opencv-python-headless"))
 
 
-def _example(*lines: str) -> str:
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-@app.command("keygen", cls=AsksPassphrase, epilog=_example("raddle encrypt keygen -o key.txt"))
+@app.command("keygen", cls=AsksPassphrase, epilog=example("raddle encrypt keygen -o key.txt"))
 def keygen_command(
     out: Annotated[Path, option("--output", "-o", text="Identity file to write, never over another.")],
     passphrase: Passphrase = None,
 ) -> None:
     """Make a key: the identity goes to a file (keep it), the recipient is printed (give it away)."""
-    with ending(again=False):
-        needed()
+    with ending():
+        needed("encrypt", "cryptography")
         from raddle.workloads.encrypt import keys
 
         keys.forbid_core_dump()
@@ -84,92 +58,61 @@ def keygen_command(
         typer.echo(str(keys.keygen(out, created=created, passphrase=secret)))
 
 
-@app.command("seal", cls=AsksPassphrase, epilog=_example("raddle encrypt seal --recursive photos -o sealed -r age1..."))
-def seal_command(  # noqa: PLR0917 - Typer reads options from parameters
+@app.command("seal", cls=AsksPassphrase, epilog=example("raddle encrypt seal --recursive photos -o sealed -r age1..."))
+@flatten
+def seal_command(
     files: Annotated[list[str], typer.Argument(metavar="FILE", show_default=False)],
     out: Folder,
-    recipient: Recipients = None,
-    recipients_file: RecipientFiles = None,
-    passphrase: Passphrase = None,
-    standalone: Standalone = False,
-    armor: Armor = False,
-    recursive: Recursive = False,
-    backend: BackendOption = Backend.AUTO,
-    workers: Workers = 0,
-    timeout: Timeout = None,
-    on_error: OnErrorOption = OnError.SKIP,
-    memory: Memory = "auto",
-    journal: Journal = None,
-    name: Name = None,
-    resume: Resume = False,
-    retry_failed: RetryFailed = False,
-    progress: ProgressOption = Progress.AUTO,
-    as_json: Json = False,
+    sealing: LockFlags,
+    flags: RunFlags,
 ) -> None:
     """Seal each FILE as OUTPUT/NAME.age, an age v1 file, which the `age` program opens too.
 
     Exit codes: 0 all files ok, 1 some not, 2 usage or configuration, 130 interrupted, 143 terminated.
     """
-    given = locals()
-    with ending():
-        needed()
-        lock = LockOptions(
-            recipients=recipient or (),
-            recipients_files=recipients_file or (),
-            passphrase=passphrase,
-            standalone=standalone,
-        )
-        lock.check()
-        todo = plan("seal", files, out, suffix=".age", recursive=recursive, own=_own(journal))
-        _sealed_batch(
-            todo, out, lock, _run_options(given, "encrypt-seal"), Told("seal", str(out), as_json), armor=armor
-        )
+    with ending(again=RESUME):
+        needed("encrypt", "cryptography")
+        sealing.lock.check()
+        todo = plan("seal", files, out, suffix=".age", recursive=flags.recursive, own=flags.own)
+        _sealed_batch(todo, out, sealing, flags.run("encrypt-seal"), Told("seal", str(out), flags.as_json))
 
 
-@app.command("open", cls=AsksPassphrase, epilog=_example("raddle encrypt open --recursive sealed -o plain -i key.txt"))
-def open_command(  # noqa: PLR0917 - as above
+@app.command("open", cls=AsksPassphrase, epilog=example("raddle encrypt open --recursive sealed -o plain -i key.txt"))
+@flatten
+def open_command(
     files: Annotated[list[str], typer.Argument(metavar="FILE", show_default=False)],
     out: Folder,
+    *,
     identity: Identities = None,
     passphrase: Passphrase = None,
-    recursive: Recursive = False,
-    backend: BackendOption = Backend.AUTO,
-    workers: Workers = 0,
-    timeout: Timeout = None,
-    on_error: OnErrorOption = OnError.SKIP,
-    memory: Memory = "auto",
-    journal: Journal = None,
-    name: Name = None,
-    resume: Resume = False,
-    retry_failed: RetryFailed = False,
-    progress: ProgressOption = Progress.AUTO,
-    as_json: Json = False,
+    flags: RunFlags,
 ) -> None:
     """Open each sealed FILE, of raddle or of the `age` program, as OUTPUT/NAME without .age.
 
     Exit codes: 0 all files ok, 1 some not, 2 usage or configuration, 130 interrupted, 143 terminated.
     """
-    given = locals()
-    with ending():
-        needed()
+    with ending(again=RESUME):
+        needed("encrypt", "cryptography")
         from raddle.workloads.encrypt import keys
         from raddle.workloads.encrypt.batch.work import Open
         from raddle.workloads.encrypt.lending import lend
 
         keys.forbid_core_dump()
-        todo = plan("open", files, out, recursive=recursive, own=_own(journal))
+        todo = plan("open", files, out, recursive=flags.recursive, own=flags.own)
         found, notes = keys_for(identity or (), passphrase, folders_above(job.source for job in todo.jobs))
         for note in notes:
             say(note)
         make_folders(todo.jobs, out)
         with lend(found) as loan:
-            _batch(Open(loan), todo, _run_options(given, "encrypt-open"), Told("open", str(out), as_json))
+            _batch(Open(loan), todo, flags.run("encrypt-open"), Told("open", str(out), flags.as_json))
 
 
-@app.command("sketch", cls=AsksPassphrase, epilog=_example("raddle encrypt sketch photos/*.jpg -o sketches -r age1..."))
-def sketch_command(  # noqa: PLR0917 - as above
+@app.command("sketch", cls=AsksPassphrase, epilog=example("raddle encrypt sketch photos/*.jpg -o sketches -r age1..."))
+@flatten
+def sketch_command(
     pictures: Annotated[list[str], typer.Argument(metavar="PICTURE", show_default=False)],
     out: Folder,
+    *,
     coefficients: Annotated[int, typer.Option(min=0, help="Budget over all contours together; 0: all.")] = 8000,
     min_contour_points: Annotated[int, typer.Option(help="Shorter contours are not traced.")] = 10,
     size: Annotated[str | None, option("--size", text="Bring pictures to fit into px such as 1280x720 first.")] = None,
@@ -184,31 +127,15 @@ def sketch_command(  # noqa: PLR0917 - as above
     allow_truncated: Annotated[
         bool, option("--allow-truncated", text="Sketch what there is of a file that breaks off.")
     ] = False,
-    recipient: Recipients = None,
-    recipients_file: RecipientFiles = None,
-    passphrase: Passphrase = None,
-    standalone: Standalone = False,
-    armor: Armor = False,
-    recursive: Recursive = False,
-    backend: BackendOption = Backend.AUTO,
-    workers: Workers = 0,
-    timeout: Annotated[float, typer.Option(help="Seconds for one picture; not with --backend serial.")] = 60.0,
-    on_error: OnErrorOption = OnError.SKIP,
-    memory: Memory = "auto",
-    journal: Journal = None,
-    name: Name = None,
-    resume: Resume = False,
-    retry_failed: RetryFailed = False,
-    progress: ProgressOption = Progress.AUTO,
-    as_json: Json = False,
+    sealing: LockFlags,
+    flags: SketchFlags,
 ) -> None:
     """Sketch each PICTURE as OUTPUT/NAME.sketch, or NAME.sketch.age: outlines only, the photo cannot be recovered.
 
     Exit codes: 0 all pictures ok, 1 some not, 2 usage or configuration, 130 interrupted, 143 terminated.
     """
-    given = locals() | {"timeout": None if backend is Backend.SERIAL else timeout}
-    with ending():
-        needed(*_LIBRARIES)
+    with ending(again=RESUME):
+        needed("encrypt", "cryptography", *_PICTURES)
         from raddle.workloads.encrypt.batch.work import Trace
 
         encryption = EncryptionConfig(num_coefficients=coefficients or None, min_contour_points=min_contour_points)
@@ -223,20 +150,16 @@ def sketch_command(  # noqa: PLR0917 - as above
             allow_truncated=allow_truncated,
             **({} if denoise is None else {"denoise_strength": denoise}),
         )
-        lock = LockOptions(
-            recipients=recipient or (),
-            recipients_files=recipients_file or (),
-            passphrase=passphrase,
-            standalone=standalone,
-        )
-        suffix = ".sketch.age" if lock else ".sketch"
-        todo = plan("sketch", pictures, out, suffix=suffix, recursive=recursive, own=_own(journal))
-        told, run = Told("sketch", str(out), as_json), _run_options(given, "encrypt-sketch")
-        if lock:
-            lock.check()
-            _sealed_batch(todo, out, lock, run, told, armor=armor, trace=Trace(preprocess, encryption))
+        if flags.backend is Backend.SERIAL:
+            flags = replace(flags, timeout=None)
+        suffix = ".sketch.age" if sealing.lock else ".sketch"
+        todo = plan("sketch", pictures, out, suffix=suffix, recursive=flags.recursive, own=flags.own)
+        told, run = Told("sketch", str(out), flags.as_json), flags.run("encrypt-sketch")
+        if sealing.lock:
+            sealing.lock.check()
+            _sealed_batch(todo, out, sealing, run, told, trace=Trace(preprocess, encryption))
         else:
-            if standalone or armor:
+            if sealing.standalone or sealing.armor:
                 raise ConfigError("--standalone and --armor are about sealing: give --recipient or --passphrase too")
             make_folders(todo.jobs, out)
             _batch(Trace(preprocess, encryption), todo, run, told, how=f"{preprocess} {encryption}")
@@ -245,11 +168,11 @@ def sketch_command(  # noqa: PLR0917 - as above
 @app.command(
     "draw",
     cls=AsksPassphrase,
-    epilog=_example(
+    epilog=example(
         "raddle encrypt draw horse.png.sketch.age -i key.txt -o horse.svg",
     ),
 )
-def draw_command(  # noqa: PLR0917 - as above
+def draw_command(  # noqa: PLR0917 - Typer reads options from parameters
     file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
     out: Annotated[
         Path | None, option("--output", "-o", text="Drawing to write: .svg, .png, .mp4, .gif, .apng or .html.")
@@ -275,8 +198,8 @@ def draw_command(  # noqa: PLR0917 - as above
     """
     asked: dict[str, Any] = {"seconds": seconds, "fps": fps, "hold": hold, "circles": circles}
     asked |= {"scale": scale, "line_width": line_width, "pens": pens and pens.value, "theme": theme and theme.value}
-    with ending(again=False):
-        needed(*_LIBRARIES)
+    with ending():
+        needed("encrypt", "cryptography", *_PICTURES)
         from raddle.workloads.encrypt import keys
         from raddle.workloads.encrypt.batch import drawing
 
@@ -296,25 +219,20 @@ def draw_command(  # noqa: PLR0917 - as above
 
 
 def _sealed_batch(
-    todo: Plan,
-    out: Path,
-    options: LockOptions,
-    run: BatchOptions,
-    told: Told,
-    *,
-    armor: bool,
-    trace: Any = None,
+    todo: Plan, out: Path, sealing: LockFlags, run: BatchOptions, told: Told, *, trace: Any = None
 ) -> None:
     from raddle.workloads.encrypt import keys
     from raddle.workloads.encrypt.batch.work import Seal
     from raddle.workloads.encrypt.lending import lend
 
     keys.forbid_core_dump()
-    lock, public, notes = lock_for(options, out)
+    lock, public, notes = lock_for(sealing.lock, out)
     make_folders(todo.jobs, out)
-    how = f"armor={armor} to {public}" + (f" {trace.preprocess} {trace.encryption}" if trace is not None else "")
+    how = f"armor={sealing.armor} to {public}" + (
+        f" {trace.preprocess} {trace.encryption}" if trace is not None else ""
+    )
     with lend(lock) as loan:
-        work: Work = Seal(loan, armor) if trace is None else replace(trace, lock=loan, armor=armor)
+        work: Work = Seal(loan, sealing.armor) if trace is None else replace(trace, lock=loan, armor=sealing.armor)
         _batch(work, todo, run, told, how=how, notes=notes)
 
 
@@ -332,33 +250,6 @@ def _batch(
     for note in notes or ():
         say(note)
     told.end(totals)
-
-
-def _run_options(given: dict[str, Any], name: str) -> BatchOptions:
-    from raddle.workloads.encrypt.batch.run import BatchOptions
-
-    resume: bool | Literal["failed"] = "failed" if given["retry_failed"] else given["resume"]
-    return BatchOptions(
-        name=given["name"] or name,
-        backend=given["backend"].value,
-        workers=given["workers"],
-        timeout=given["timeout"],
-        on_error=given["on_error"].value,
-        journal=given["journal"],
-        resume=resume,
-        progress=_view(given["progress"]),
-        memory=None if given["memory"] == "none" else given["memory"],
-    )
-
-
-def _view(progress: Progress) -> str | None:
-    if progress is Progress.AUTO:
-        return "live" if sys.stderr.isatty() else None
-    return None if progress is Progress.NONE else progress.value
-
-
-def _own(journal: Path | None) -> list[Path]:
-    return [] if journal is None else [journal]
 
 
 def _pair(name: str, text: str | None, between: str, kind: type[int | float]) -> Any:

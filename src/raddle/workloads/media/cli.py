@@ -4,47 +4,34 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from raddle.errors import MissingExtra
+from raddle.plugin import needed
+from raddle.plugin.command_line import Json, OnError, application, example, option
 from raddle.workloads.media.options import (
     Config,
-    Json,
     Level,
     LevelOption,
-    OnError,
     OnErrorOption,
     Paths,
     ProgressOption,
     Recursive,
     State,
     Workers,
-    option,
 )
 from raddle.workloads.media.settings import Settings, load_settings
 from raddle.workloads.media.telling import Told, echo_json, ending, totals_text
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Bring video files to what a policy says, in parallel, and never lose a stream.",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = application("Bring video files to what a policy says, in parallel, and never lose a stream.")
+_AV, _YAML = ("av", "PyAV"), ("yaml", "PyYAML")
 
 
-def _example(*lines: str) -> str:
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-@app.command("run", epilog=_example("raddle media run save-space.yaml /films -R --dry-run"))
+@app.command("run", epilog=example("raddle media run save-space.yaml /films -R --dry-run"))
 def run_command(  # noqa: PLR0917 - Typer reads options from parameters
     policy: Annotated[Path, typer.Argument(metavar="POLICY", show_default=False, help="YAML file; see the reference.")],
     paths: Paths,
@@ -75,7 +62,7 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
     configuration, 130 interrupted, 143 terminated.
     """
     with ending() as signals:
-        _needed("av", "yaml")
+        needed("media", _AV, _YAML)
         from raddle.workloads.media.batch.run import RunOptions, run_policy
         from raddle.workloads.media.policy import load_policy
 
@@ -99,14 +86,14 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
         told.end(interrupted=signals.number)
 
 
-@app.command("inspect", epilog=_example("raddle media inspect film.mkv", "raddle media inspect /films -R --json"))
+@app.command("inspect", epilog=example("raddle media inspect film.mkv", "raddle media inspect /films -R --json"))
 def inspect_command(paths: Paths, recursive: Recursive = False, as_json: Json = False) -> None:
     """Show what is in each file: streams, chapters, attachments, tags.
 
     Exit codes: 0 all could be read, 1 some not, 2 usage, 130 interrupted, 143 terminated.
     """
     with ending() as signals:
-        _needed("av")
+        needed("media", _AV)
         from raddle.workloads.media.looking import inspect_files
 
         code = inspect_files(paths, recursive=recursive, as_json=as_json, signals=signals)
@@ -114,7 +101,7 @@ def inspect_command(paths: Paths, recursive: Recursive = False, as_json: Json = 
             raise typer.Exit(code)
 
 
-@app.command("check", epilog=_example("raddle media check /films -R --level decode"))
+@app.command("check", epilog=example("raddle media check /films -R --level decode"))
 def check_command(  # noqa: PLR0917 - as above
     paths: Paths,
     recursive: Recursive = False,
@@ -130,7 +117,7 @@ def check_command(  # noqa: PLR0917 - as above
     143 terminated.
     """
     with ending() as signals:
-        _needed("av")
+        needed("media", _AV)
         from raddle.workloads.media.looking import check_files
 
         settings = _settings(config, workers=workers, progress=progress and progress.value)
@@ -146,7 +133,7 @@ def check_command(  # noqa: PLR0917 - as above
             raise typer.Exit(code)
 
 
-@app.command("report", epilog=_example("raddle media report"))
+@app.command("report", epilog=example("raddle media report"))
 def report_command(state: State = None, config: Config = None, as_json: Json = False) -> None:
     """Show the totals of all runs: files, bytes saved, failures that nothing has mended since.
 
@@ -163,7 +150,7 @@ def report_command(state: State = None, config: Config = None, as_json: Json = F
                 typer.echo(line)
 
 
-@app.command("restore", epilog=_example("raddle media restore film.mkv", "raddle media restore /films -R --list"))
+@app.command("restore", epilog=example("raddle media restore film.mkv", "raddle media restore /films -R --list"))
 def restore_command(
     paths: Paths,
     recursive: Recursive = False,
@@ -186,7 +173,7 @@ def restore_command(
             raise typer.Exit(1)
 
 
-@app.command("sample", epilog=_example("raddle media sample /tmp/library --count 12"))
+@app.command("sample", epilog=example("raddle media sample /tmp/library --count 12"))
 def sample_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Folder; made if need be.")],
     count: Annotated[int, typer.Option(help="Files.")] = 40,
@@ -205,14 +192,3 @@ def sample_command(
 
 def _settings(config: Path | None, **flags: Any) -> Settings:
     return load_settings(config).beaten_by(**flags)
-
-
-def _needed(*modules: str) -> None:
-    """Look for libraries without importing them.
-
-    Raises:
-        MissingExtra: one is not installed
-    """
-    for module in modules:
-        if find_spec(module) is None:
-            raise MissingExtra({"av": "PyAV", "yaml": "PyYAML"}[module], "media")

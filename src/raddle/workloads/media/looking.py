@@ -14,6 +14,7 @@ import typer
 
 import raddle
 from raddle.errors import ConfigError, RaddleError
+from raddle.plugin.command_line import NOT_ALL_OK
 from raddle.workloads.media.batch.control import Control
 from raddle.workloads.media.batch.jobs import Job, jobs_for
 from raddle.workloads.media.batch.permits import granted_cpus
@@ -23,7 +24,7 @@ from raddle.workloads.media.health import check
 from raddle.workloads.media.probe import probe
 from raddle.workloads.media.replace.restoring import folders, restore
 from raddle.workloads.media.replace.trash import Entry, entries
-from raddle.workloads.media.telling import NONE_HERE, NOT_ALL_OK, echo_json, say
+from raddle.workloads.media.telling import NONE_HERE, echo_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

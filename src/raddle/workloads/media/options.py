@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from raddle.plugin.command_line import OnError, option
+
 __all__ = [
     "Config",
-    "Json",
     "Level",
     "LevelOption",
-    "OnError",
     "OnErrorOption",
     "Paths",
     "Progress",
@@ -21,13 +21,7 @@ __all__ = [
     "Recursive",
     "State",
     "Workers",
-    "option",
 ]
-
-
-class OnError(StrEnum):
-    SKIP = "skip"
-    FAIL = "fail"
 
 
 class Progress(StrEnum):
@@ -43,15 +37,10 @@ class Level(StrEnum):
     DECODE = "decode"
 
 
-def option(*names: str, text: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, show_default=False, **more)
-
-
 Paths = Annotated[
     list[str], typer.Argument(metavar="PATHS...", show_default=False, help="Files, and folders with files.")
 ]
 Recursive = Annotated[bool, option("--recursive", "-R", text="Folders with all that is below them.")]
-Json = Annotated[bool, option("--json", text="JSON Lines on standard output.")]
 Config = Annotated[
     Path | None, option("--config", text="TOML file with the tables [media] and [processing]; flags beat it.")
 ]

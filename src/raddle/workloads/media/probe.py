@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from raddle.workloads.media.dolby import dolby_visions
 from raddle.workloads.media.languages import normal
 from raddle.workloads.media.opening import ProbeError, mkv_doctype, open_media
 from raddle.workloads.media.rotation import turns
@@ -84,7 +85,8 @@ def media_of(path: str, container: InputContainer, descriptor: int, facts: os.st
     """
     found = streams_of(container)
     name = _container_name(container, descriptor)
-    streams = _turned(tuple(_stream(stream) for stream in found), found, turns(descriptor, facts.st_size, name))
+    structure = (descriptor, facts.st_size, name)
+    streams = _shown(tuple(_stream(stream) for stream in found), found, turns(*structure), dolby_visions(*structure))
     if not streams:
         raise ProbeError(f"path={path!r} holds a header and no stream (size={facts.st_size}): cut off?")
     return MediaFile(
@@ -107,17 +109,21 @@ def streams_of(container: InputContainer) -> list[Any]:
     return [s for s in container.streams if s.type != "data" or s.discard.name != "all"]
 
 
-def _turned(streams: tuple[Stream, ...], found: list[Any], turns: dict[int, Turn]) -> tuple[Stream, ...]:
-    """Return the streams with the turns of those that have one; a quarter turn swaps the sides that are shown."""
-    if not turns:
+def _shown(
+    streams: tuple[Stream, ...], found: list[Any], turned: dict[int, Turn], dolby: dict[int, str]
+) -> tuple[Stream, ...]:
+    """Return the streams with what their structure says of how pictures are shown."""
+    if not turned and not dolby:
         return streams
     by_place = found[0].container.format.name.startswith("matroska")
     videos = [stream.index for stream in streams if stream.kind == "video" and not stream.picture]
     ids = {one.index: videos.index(one.index) if by_place else one.id for one in found if one.index in videos}
-    return tuple(_shown(stream, turns.get(ids.get(stream.index, -1))) for stream in streams)
+    named = ((stream, ids.get(stream.index, -1)) for stream in streams)
+    return tuple(replace(_turned(s, turned.get(at)), dolby_vision=dolby.get(at, "")) for s, at in named)
 
 
-def _shown(stream: Stream, turn: Turn | None) -> Stream:
+def _turned(stream: Stream, turn: Turn | None) -> Stream:
+    """Return the stream as players turn it; a quarter turn swaps the sides that are shown."""
     if turn is None:
         return stream
     width, height = (stream.width, stream.height)[:: -1 if turn.rotation % 180 == 90 else 1]  # noqa: PLR2004 - degrees

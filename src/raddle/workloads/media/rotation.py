@@ -6,31 +6,18 @@ Read from the structure itself: libav tells it only with a decoded frame, which 
 from __future__ import annotations
 
 import math
-import os
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from raddle.workloads.media.walking import boxes, content, elements, video_tracks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["UPRIGHT", "Turn", "pose_of", "turns"]
 
-#: what a hostile file can make us read at most
-_MOST_ELEMENTS: Final = 10_000
-_MOST_BYTES: Final = 4_000_000
-_MOST_PLACES: Final = 8
-_LARGE: Final = 1  # a box's size that says: see the 64 bits behind the name
 #: Matroska's names (RFC 9559)
-_SEGMENT: Final = 0x18538067
-_CLUSTER: Final = 0x1F43B675
-_TRACKS: Final = 0x1654AE6B
-_SEEK_HEAD: Final = 0x114D9B74
-_SEEK: Final = 0x4DBB
-_SEEK_ID: Final = 0x53AB
-_SEEK_POSITION: Final = 0x53AC
-_ENTRY: Final = 0xAE
-_TYPE: Final = 0x83
 _VIDEO: Final = 0xE0
 _PROJECTION: Final = 0x7670
 _PROJECTION_TYPE: Final = 0x7671
@@ -90,38 +77,18 @@ def _turned(matrix: _Matrix) -> Turn:
 
 
 def _boxed(descriptor: int, size: int) -> Iterator[tuple[int, Turn]]:
-    for name, start, end in _boxes(descriptor, 0, size):
+    for name, start, end in boxes(descriptor, 0, size):
         if name != b"moov":
             continue
         whole: _Matrix = (1 << 16, 0, 0, 1 << 16)
-        for inner, first, last in _boxes(descriptor, start, end):
+        for inner, first, last in boxes(descriptor, start, end):
             if inner == b"mvhd":
-                whole = _matrix(_read(descriptor, first, last), 36)
+                whole = _matrix(content(descriptor, first, last), 36)
             elif inner == b"trak":
-                for leaf, at, to in _boxes(descriptor, first, last):
+                for leaf, at, to in boxes(descriptor, first, last):
                     if leaf == b"tkhd":
-                        yield _track(_read(descriptor, at, to), whole)
+                        yield _track(content(descriptor, at, to), whole)
         return
-
-
-def _boxes(descriptor: int, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Give name, start and end of what each box holds."""
-    for _ in range(_MOST_ELEMENTS):
-        head = os.pread(descriptor, 16, at)
-        if at + 8 > end or len(head) < 8:  # noqa: PLR2004 - size and name
-            return
-        length, used = int.from_bytes(head[:4], "big"), 8
-        if length == _LARGE:
-            length, used = int.from_bytes(head[8:16], "big"), 16
-        stop = at + length if length else end
-        if stop < at + used:
-            return
-        yield head[4:8], at + used, min(stop, end)
-        at = stop
-
-
-def _read(descriptor: int, start: int, end: int) -> bytes:
-    return os.pread(descriptor, min(end - start, _MOST_BYTES), start)
 
 
 def _matrix(box: bytes, at: int) -> _Matrix:
@@ -143,54 +110,9 @@ def _track(box: bytes, whole: _Matrix) -> tuple[int, Turn]:
 
 def _projected(descriptor: int, size: int) -> Iterator[Turn]:
     """Give the turns of the video tracks, in their order."""
-    for name, content in _level_one(descriptor, size):
-        if name == _TRACKS:
-            yield from _entries(content)
-            return
-
-
-def _level_one(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Give what stands before the first cluster, then what a table of contents says stands elsewhere.
-
-    mkvpropedit, whose tracks no longer fit where they were, moves them behind the clusters.
-    """
-    at = base = 0
-    elsewhere: list[int] = []
-    met: set[int] = set()
-    for _ in range(_MOST_ELEMENTS):
-        name, length, used = _element(os.pread(descriptor, 12, at), 0)
-        if not used or name == _CLUSTER or at >= size:
-            if not elsewhere:
-                return
-            at = elsewhere.pop()
-            continue
-        if name == _SEGMENT:
-            base = at + used
-            at = base
-            continue
-        if name in {_TRACKS, _SEEK_HEAD}:
-            content = os.pread(descriptor, min(length, _MOST_BYTES), at + used)
-            if name == _SEEK_HEAD and len(met) < _MOST_PLACES:
-                new = [base + place for place in _places(content) if base + place not in met][:_MOST_PLACES]
-                elsewhere += new
-                met |= set(new)
-            yield name, content
-        at += used + length
-
-
-def _places(seek_head: bytes) -> Iterator[int]:
-    for name, entry in _elements(seek_head):
-        inner = dict(_elements(entry)) if name == _SEEK else {}
-        if int.from_bytes(inner.get(_SEEK_ID, b""), "big") in {_TRACKS, _SEEK_HEAD}:
-            yield int.from_bytes(inner.get(_SEEK_POSITION, b""), "big")
-
-
-def _entries(tracks: bytes) -> Iterator[Turn]:
-    for name, entry in _elements(tracks):
-        if name == _ENTRY:
-            inner = dict(_elements(entry))
-            if inner.get(_TYPE) == b"\x01":
-                yield _pose(dict(_elements(dict(_elements(inner.get(_VIDEO, b""))).get(_PROJECTION, b""))))
+    for entry in video_tracks(descriptor, size):
+        video = dict(elements(dict(elements(entry)).get(_VIDEO, b"")))
+        yield _pose(dict(elements(video.get(_PROJECTION, b""))))
 
 
 def _pose(said: dict[int, bytes]) -> Turn:
@@ -205,28 +127,3 @@ def _float(data: bytes) -> float:
     value = {4: ">f", 8: ">d"}.get(len(data))
     number = float(struct.unpack(value, data)[0]) if value else 0.0
     return number if math.isfinite(number) else 0.0
-
-
-def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    for _ in range(_MOST_ELEMENTS):
-        name, length, used = _element(data, at)
-        if not used:
-            return
-        yield name, data[at + used : at + used + length]
-        at += used + length
-
-
-def _element(data: bytes, at: int) -> tuple[int, int, int]:
-    """Return name, length of the content and length of the head of an element; the last is 0 where there is none."""
-    first = _width(data, at)
-    second = _width(data, at + first) if first else 0
-    if not second or len(data) < at + first + second:
-        return 0, 0, 0
-    name = int.from_bytes(data[at : at + first], "big")
-    length = int.from_bytes(data[at + first : at + first + second], "big") & ((1 << 7 * second) - 1)
-    return name, length, first + second
-
-
-def _width(data: bytes, at: int) -> int:
-    return 9 - data[at].bit_length() if at < len(data) and data[at] else 0

@@ -251,7 +251,8 @@ def _reading(folder: Path) -> Iterator[sqlite3.Connection | None]:
         return
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", timeout=_BUSY, uri=True)) as db:
-            yield db
+            # 0: its first run is making it, in one transaction that has not ended
+            yield db if db.execute("PRAGMA user_version").fetchone()[0] else None
     except sqlite3.Error as error:
         raise ConfigError(f"state={str(folder)!r} cannot be read: {error}; name another with --state") from error
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 import heapq
 import json
-import os
-import signal
 import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from raddle import errors
+from raddle.plugin import command_line
+from raddle.plugin.command_line import NOT_ALL_OK
 from raddle.workloads.media.batch.results import STATUSES, printable, row, size_text
-from raddle.workloads.media.batch.stopping import Interrupted, Signals
+from raddle.workloads.media.batch.stopping import Signals
 from raddle.workloads.media.batch.watching import length_text
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from raddle.workloads.media.batch.results import Result
 
-__all__ = ["CLOSED", "NONE_HERE", "NOT_ALL_OK", "USAGE", "Told", "echo_json", "ending", "say", "totals_text"]
+__all__ = ["NONE_HERE", "Told", "echo_json", "ending", "say", "totals_text"]
 
 NONE_HERE: Final = "no video files here (-R looks into the folders below too)"
-#: exit codes; 0: all fine; 130 and 143 after signals
-NOT_ALL_OK, USAGE, CLOSED = 1, 2, 128 + signal.SIGPIPE
+_PROGRAM: Final = "raddle media"
+say = partial(command_line.say, _PROGRAM)
 #: failures that the screen gets; all stand in JSON Lines
 _MOST: Final = 50
 _SLOWEST: Final = 5
@@ -201,28 +201,10 @@ def ending() -> Iterator[Signals]:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # not a file of ours, but somebody's stand-in
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names, whatever the locale
-    with Signals() as signals:
-        try:
-            yield signals
-        except BrokenPipeError as error:  # whoever read the JSON Lines has gone
-            with contextlib.suppress(OSError, ValueError):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered goes nowhere
-                os.close(nowhere)
-            raise typer.Exit(CLOSED) from error
-        except (errors.RaddleError, OSError) as error:
-            say(str(error))
-            raise typer.Exit(USAGE) from error
-        except Interrupted as error:
-            say("interrupted")
-            raise typer.Exit(128 + error.number) from error
+    with command_line.ending(_PROGRAM), Signals() as signals:
+        yield signals
 
 
 def echo_json(value: dict[str, Any]) -> None:
     """Write one line of JSON to standard output, at once."""
     typer.echo(json.dumps(value, ensure_ascii=True))
-
-
-def say(line: str) -> None:
-    """Write a line to standard error."""
-    typer.echo(f"raddle media: {line}", err=True)

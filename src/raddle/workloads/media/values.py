@@ -5,10 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-__all__ = ["KINDS", "Chapter", "Kind", "MediaFile", "Stream"]
+__all__ = ["KINDS", "Chapter", "Hdr", "Kind", "MediaFile", "Stream"]
 
 Kind = Literal["video", "audio", "subtitle", "attachment", "data"]
 KINDS: Final = ("video", "audio", "subtitle", "attachment", "data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hdr:
+    """What pictures say of their dynamic range with themselves, beside the colour tags."""
+
+    #: of the display they were mastered on: x and y of red, green, blue and white in 1/50,000, then the brightest and
+    #: the darkest in 1/10,000 cd/m², 0 for what is not said; empty: nothing is
+    mastering: tuple[int, ...] = ()
+    #: of the brightest sample and of the brightest picture on average (MaxCLL, MaxFALL), in cd/m²
+    light: tuple[int, ...] = ()
+    #: that changes with the pictures: Dolby Vision, HDR10+, HDR Vivid
+    dynamic: tuple[str, ...] = ()
+
+    @property
+    def static(self) -> bool:
+        """Whether something is said that holds for the whole stream."""
+        return bool(self.mastering or self.light)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +65,10 @@ class Stream:
     pixel_format: str = ""
     #: colour tags by ffmpeg's names: color_primaries, color_transfer, color_space, color_range; only those that are set
     colour: tuple[tuple[str, str], ...] = ()
+    #: profile and compatibility that the container tells ("8.1"); "": it calls the pictures no Dolby Vision
+    dolby_vision: str = ""
+    #: None: nobody looked, since it takes a decoded picture
+    hdr: Hdr | None = None
     #: bit/s; None: the file does not say
     bit_rate: int | None = None
     #: seconds
@@ -56,6 +78,11 @@ class Stream:
     mimetype: str = ""
     #: the other tags of the stream
     tags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def deep(self) -> bool:
+        """Whether its pixels have 10 bits and more a colour."""
+        return any(bits in self.pixel_format for bits in ("p10", "p12", "p14", "p16", "p010"))
 
 
 @dataclass(frozen=True, slots=True)

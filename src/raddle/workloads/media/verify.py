@@ -5,11 +5,14 @@ Nothing is taken from the program that wrote it: both files are read, packet by 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from raddle.workloads.media.hdr import looked_at
 from raddle.workloads.media.health import Health, Level, StreamHealth, check
 from raddle.workloads.media.opening import ProbeError
 from raddle.workloads.media.plan.containers import MP4_TEXTS
+from raddle.workloads.media.values import Hdr
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +34,9 @@ _WRITERS: Final = frozenset({"creation_time", "encoder", "duration"})
 #: another way; HEVC is not among them, since mkvmerge repeats its parameter sets
 _SAME_BYTES: Final = frozenset({"aac", "ac3", "eac3", "flac", "h264", "mp3", "mpeg4", "opus", "vorbis", "vp9"})
 _COLOURS: Final = frozenset({"color_primaries", "color_transfer", "color_space"})
+_WIDE: Final = frozenset({"smpte2084", "arib-std-b67"})
+#: how far apart two words on the same mastering may be, in the units of `Hdr`: AV1 has others
+_MASTERING_WITHIN: Final = (2,) * 8 + (50, 2)
 _MP4: Final = frozenset({"mp4", "mov"})
 
 
@@ -70,6 +76,8 @@ def verify(
         return ["the source was changed while it was worked on: run again"]
     try:
         new = check(result_path, level=level, ffmpeg=ffmpeg, timeout=timeout)
+        if any(output.codec is not None and output.codec.option("hdr") for output in plan.outputs):
+            new = replace(new, media=looked_at(new.media))
     except ProbeError as error:
         return [f"the result cannot be read: {error}"]
     problems = [f"the source is damaged: {line}" for line in old.problems]
@@ -98,7 +106,8 @@ def _whole(plan: Plan, before: MediaFile, result: MediaFile) -> Iterable[str]:
 
 
 def _streams(plan: Plan, old: Health, new: Health) -> Iterable[str]:
-    sources = {stream.index: stream for stream in old.media.streams}
+    said = {stream.index: stream.hdr for stream in plan.source.streams}
+    sources = {stream.index: replace(stream, hdr=said.get(stream.index)) for stream in old.media.streams}
     planned = sorted(plan.outputs, key=lambda output: _place_of_kind(sources[output.source]))
     found = sorted(new.media.streams, key=_place_of_kind)
     if [_sort(sources[output.source]) for output in planned] != [_sort(stream) for stream in found]:
@@ -174,6 +183,30 @@ def _picture(encode: Encode | None, source: Stream, stream: Stream) -> Iterable[
     for name, value in source.colour:
         if name in _COLOURS and colour.get(name) != value:
             yield f"{name} is {colour.get(name, 'not said')}, planned {value}"
+    ranges = [dict(one.colour).get("color_range", "tv") for one in (stream, source)]  # players take it for tv
+    if encode and ranges[0] != ranges[1]:
+        yield f"color_range is {ranges[0]}, planned {ranges[1]}"
+    yield from _range(encode, source, stream)
+
+
+def _range(encode: Encode | None, source: Stream, stream: Stream) -> Iterable[str]:
+    """Compare what both say of their dynamic range."""
+    dolby = "" if encode else source.dolby_vision
+    if stream.dolby_vision != dolby:
+        yield f"is Dolby Vision {stream.dolby_vision or 'no more'}, planned {dolby or 'none'}"
+    if encode is None:
+        return
+    wide = dict(source.colour).get("color_transfer") in _WIDE and encode.to != "h264"
+    if wide and source.deep and not stream.deep:
+        yield f"has pixels of {stream.pixel_format}, planned 10 bits and more"
+    if encode.option("hdr") != "keep":
+        return
+    old, new = source.hdr or Hdr(), stream.hdr or Hdr()
+    pairs = zip(new.mastering or (0,) * 10, old.mastering, _MASTERING_WITHIN, strict=False)
+    if any(abs(found - wanted) > within for found, wanted, within in pairs):
+        yield f"says of its mastering display {new.mastering or 'nothing'}, planned {old.mastering}"
+    if old.light and new.light != old.light:
+        yield f"says of its brightest pictures {new.light or 'nothing'}, planned {old.light}"
 
 
 def _turn(rotation: int | None, mirrored: bool) -> str:  # noqa: FBT001 - as the stream has it

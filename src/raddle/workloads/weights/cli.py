@@ -4,48 +4,40 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from raddle import errors
+from raddle.plugin import granted_cpus
+from raddle.plugin.command_line import (
+    NOT_ALL_OK,
+    RESUME,
+    Backend,
+    Progress,
+    ProgressOption,
+    Resume,
+    application,
+    ending,
+    example,
+    option,
+    view,
+)
 from raddle.workloads.weights import cli_options as o
 from raddle.workloads.weights.config import load_config
 from raddle.workloads.weights.needs import needed
 from raddle.workloads.weights.options import ReadOptions, RunOptions, parse_columns, parse_where
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 __all__ = ["app"]
 
-_NOT_ALL_OK, _USAGE = 1, 2
-
-
-def _example(*lines: str) -> str:
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-app = typer.Typer(
-    help="Weight histories of many users: filtered in parallel, a page for each.",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM; a KeyboardInterrupt, so that the run drains as it does for Ctrl-C."""
+app = application("Weight histories of many users: filtered in parallel, a page for each.")
+_ending = partial(ending, "raddle weights")
 
 
 @app.command(
     "run",
-    epilog=_example(
+    epilog=example(
         "raddle weights run readings.csv -o pages",
         "raddle weights run readings.csv -o pages --resume",
     ),
@@ -73,14 +65,14 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
     state: o.State = None,
     store_readings: o.StoreReadings = False,
     config: o.Config = None,
-    backend: o.Backend = o.BackendName.AUTO,
+    backend: o.BackendOption = Backend.AUTO,
     workers: o.Workers = 0,
     journal: o.Journal = None,
     name: o.Name = "weights",
-    resume: o.Resume = False,
+    resume: Resume = False,
     no_pages: o.NoPages = False,
     timeout: o.Timeout = None,
-    progress: o.Progress = o.ProgressName.AUTO,
+    progress: ProgressOption = Progress.AUTO,
     json_results: o.JsonResults = False,
     as_json: o.AsJson = False,
 ) -> None:
@@ -88,7 +80,7 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
 
     Exit codes: 0 all users ok, 1 some not, 2 usage or configuration, 130 interrupted, 143 terminated.
     """
-    with _told():
+    with _ending(again=RESUME):
         options = RunOptions(
             out=out,
             read=ReadOptions(
@@ -120,12 +112,14 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
             resume=resume,
             pages=not no_pages,
             timeout=timeout,
-            progress=_view(progress),
+            progress=view(progress),
             json_results=json_results,
         )
         needed(pages=options.pages)
         # polars takes all CPUs unless told before it is imported
-        os.environ.setdefault("POLARS_MAX_THREADS", str(workers or options.config.threading.user_pool_size or _cpus()))
+        os.environ.setdefault(
+            "POLARS_MAX_THREADS", str(workers or options.config.threading.user_pool_size or granted_cpus())
+        )
         from raddle.workloads.weights.run import run_files
 
         summary = run_files([str(file) if str(file) == "-" else file for file in files], options)
@@ -134,20 +128,18 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
     else:
         typer.echo(_report(summary))
     if summary["users_failed"]:
-        raise typer.Exit(_NOT_ALL_OK)
+        raise typer.Exit(NOT_ALL_OK)
 
 
-@app.command("sample", epilog=_example("raddle weights sample 20 -o readings.csv.gz"))
+@app.command("sample", epilog=example("raddle weights sample 20 -o readings.csv.gz"))
 def sample_command(
     users: Annotated[int, typer.Argument(min=1, help="How many users.", show_default=False)],
-    out: Annotated[
-        Path, typer.Option("--output", "-o", help="CSV file, gzipped if it ends in .gz.", show_default=False)
-    ],
+    out: Annotated[Path, option("--output", "-o", text="CSV file, gzipped if it ends in .gz.")],
     seed: Annotated[int, typer.Option(help="The same seed writes the same bytes.")] = 0,
     rows_per_user: Annotated[int, typer.Option(min=1, help="About so many rows for each.")] = 100,
 ) -> None:
     """Write a synthetic file that has all the trouble of real ones. No person is behind it."""
-    with _told():
+    with _ending():
         needed(pages=False)
         from raddle.workloads.weights.sample import write_sample
 
@@ -155,7 +147,7 @@ def sample_command(
     typer.echo(f"{out}: {rows:,} rows of {users:,} users")
 
 
-@app.command("profiles", epilog=_example("raddle weights profiles balanced > mine.toml"))
+@app.command("profiles", epilog=example("raddle weights profiles balanced > mine.toml"))
 def profiles_command(
     name: Annotated[
         str | None, typer.Argument(help="Print this one, as a start for your own.", show_default=False)
@@ -165,28 +157,24 @@ def profiles_command(
     """List the profiles that ship, or print one as TOML."""
     from raddle.workloads.weights.rules.profiles import profile_names, shipped_text
 
-    with _told():
+    with _ending():
         if name is None:
             typer.echo("\n".join(profile_names(rules.value)))
         else:
             typer.echo(shipped_text(rules.value, name), nl=False)
 
 
-@app.command("print", epilog=_example("raddle weights print pages user-7 --format png"))
+@app.command("print", epilog=example("raddle weights print pages user-7 --format png"))
 def print_command(  # noqa: PLR0917 - as above
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a run.", show_default=False)],
     users: Annotated[
         list[str] | None, typer.Argument(metavar="[USER]...", help="Whose pages; default: all.", show_default=False)
     ] = None,
-    into: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for them; default: OUT/print.", show_default=False)
-    ] = None,
+    into: Annotated[Path | None, option("--output", "-o", text="Folder for them; default: OUT/print.")] = None,
     file_format: Annotated[o.FormatName, typer.Option("--format", help="A document or a picture.")] = o.FormatName.PDF,
     workers: Annotated[int, typer.Option(min=0, help="0: as many as the CPUs granted.")] = 0,
     timeout: Annotated[float, typer.Option(help="Seconds for one page.")] = 60.0,
-    browser: Annotated[
-        Path | None, typer.Option(help="Chromium or Chrome; default: the one on the PATH.", show_default=False)
-    ] = None,
+    browser: Annotated[Path | None, option(text="Chromium or Chrome; default: the one on the PATH.")] = None,
 ) -> None:
     """Turn pages into PDF or PNG files, with a Chromium or Chrome that is installed.
 
@@ -194,7 +182,7 @@ def print_command(  # noqa: PLR0917 - as above
     """
     from raddle.workloads.weights.pages.print_pages import print_users
 
-    with _told():
+    with _ending():
         done, failed = print_users(
             out,
             users or [],
@@ -208,40 +196,7 @@ def print_command(  # noqa: PLR0917 - as above
     for page, error in failed:
         typer.echo(f"{page}: {error}", err=True)
     if failed:
-        raise typer.Exit(_NOT_ALL_OK)
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _view(progress: o.ProgressName) -> Literal["line", "live"] | None:
-    if progress is o.ProgressName.AUTO:
-        return "live" if sys.stderr.isatty() else "line"
-    return {o.ProgressName.LIVE: "live", o.ProgressName.LINE: "line"}.get(progress)  # type: ignore[return-value]
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn what raddle raises, and signals, into a line on standard error and an exit code."""
-
-    def terminated(_number: int, _frame: object) -> NoReturn:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, terminated)
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # whoever reads has gone: the command line knows how to end then
-    except (errors.RaddleError, OSError) as error:  # OSError: results cannot be written, a full disk for instance
-        typer.echo(f"raddle weights: {error}", err=True)
-        raise typer.Exit(_USAGE) from error
-    except KeyboardInterrupt as error:
-        number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
-        typer.echo("raddle weights: interrupted; with --journal, run it again with --resume to go on", err=True)
-        raise typer.Exit(128 + number) from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        raise typer.Exit(NOT_ALL_OK)
 
 
 def _report(summary: dict[str, Any]) -> str:

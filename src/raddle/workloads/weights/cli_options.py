@@ -8,24 +8,12 @@ from typing import Annotated
 
 import typer
 
+from raddle.plugin.command_line import Backend, option
+
 
 class TimeUnitName(StrEnum):
     ISO = "iso"
     DAYS = "days"
-
-
-class BackendName(StrEnum):
-    AUTO = "auto"
-    SERIAL = "serial"
-    THREADS = "threads"
-    PROCESSES = "processes"
-
-
-class ProgressName(StrEnum):
-    AUTO = "auto"
-    LIVE = "live"
-    LINE = "line"
-    NONE = "none"
 
 
 class RulesName(StrEnum):
@@ -52,32 +40,22 @@ Files = Annotated[
         show_default=False,
     ),
 ]
-Out = Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.", show_default=False)]
+Out = Annotated[Path, option("--output", "-o", text="Folder for the results.")]
 Columns = Annotated[
     list[str] | None,
-    typer.Option(
-        help="Which column is what: user=NAME,time=NAME,weight=NAME,unit=NAME,source=NAME. Default: user_id, "
-        "effectiveDateTime, weight, unit, source_type.",
-        show_default=False,
+    option(
+        text="Which column is what: user=NAME,time=NAME,weight=NAME,unit=NAME,source=NAME. Default: user_id, "
+        "effectiveDateTime, weight, unit, source_type."
     ),
 ]
 Preset = Annotated[
     str, typer.Option(help="What the file is: raddle, fitbit, withings, apple, garmin; auto looks at it.")
 ]
-User = Annotated[
-    str | None,
-    typer.Option(help="Whose a file is that names nobody; default: the file's name.", show_default=False),
-]
-Unit = Annotated[
-    str | None,
-    typer.Option(help="Unit of weights where the file does not say it; default: kg.", show_default=False),
-]
+User = Annotated[str | None, option(text="Whose a file is that names nobody; default: the file's name.")]
+Unit = Annotated[str | None, option(text="Unit of weights where the file does not say it; default: kg.")]
 DateOrder = Annotated[
     DateOrderName | None,
-    typer.Option(
-        help="How dates like 03/04/2025 are meant; needed only where the file does not show it.",
-        show_default=False,
-    ),
+    option(text="How dates like 03/04/2025 are meant; needed only where the file does not show it."),
 ]
 TimeUnit = Annotated[
     TimeUnitName,
@@ -85,27 +63,18 @@ TimeUnit = Annotated[
 ]
 Where = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         metavar="COLUMN=VALUE",
-        help="Use only such rows; several columns must all match, several values of one column are alternatives.",
-        show_default=False,
+        text="Use only such rows; several columns must all match, several values of one column are alternatives.",
     ),
 ]
-Since = Annotated[
-    str | None, typer.Option(metavar="DAY", help="Only rows from then on, inclusive.", show_default=False)
-]
-Until = Annotated[str | None, typer.Option(metavar="DAY", help="Only rows up to then, inclusive.", show_default=False)]
+Since = Annotated[str | None, option(metavar="DAY", text="Only rows from then on, inclusive.")]
+Until = Annotated[str | None, option(metavar="DAY", text="Only rows up to then, inclusive.")]
 MinReadings = Annotated[int, typer.Option(min=1, help="Leave out users with fewer usable rows.")]
 UserOffset = Annotated[int, typer.Option(min=0, help="Leave out so many users, in order of id.")]
 MaxUsers = Annotated[int, typer.Option(min=0, help="Then take so many; 0: all.")]
-Users = Annotated[
-    Path | None,
-    typer.Option(help="Only the users of this file: an id per line, # comments.", show_default=False),
-]
-Heights = Annotated[
-    Path | None,
-    typer.Option(help="CSV of heights: user_id, value_quantity, unit.", show_default=False),
-]
+Users = Annotated[Path | None, option(text="Only the users of this file: an id per line, # comments.")]
+Heights = Annotated[Path | None, option(text="CSV of heights: user_id, value_quantity, unit.")]
 Rules = Annotated[RulesName, typer.Option(help="v2, or compat: those of the original, with all their oddities.")]
 Profile = Annotated[str, typer.Option(help="How strict: a name that `raddle weights profiles` lists, or a TOML file.")]
 Retro = Annotated[
@@ -113,26 +82,18 @@ Retro = Annotated[
 ]
 State = Annotated[
     Path | None,
-    typer.Option(
-        help="SQLite file to go on from and to; a file it has had before changes nothing. Default: a new one in "
-        "the output folder.",
-        show_default=False,
+    option(
+        text="SQLite file to go on from and to; a file it has had before changes nothing. Default: a new one in "
+        "the output folder."
     ),
 ]
 StoreReadings = Annotated[bool, typer.Option("--store-readings", help="Keep a row per reading in the state, for SQL.")]
-Config = Annotated[
-    Path | None,
-    typer.Option(help="TOML file with [threading], [visualization.threading] and [retro].", show_default=False),
-]
-Backend = Annotated[BackendName, typer.Option(help="Where users are processed.")]
+Config = Annotated[Path | None, option(text="TOML file with [threading], [visualization.threading] and [retro].")]
+BackendOption = Annotated[Backend, typer.Option(help="Where users are processed.")]
 Workers = Annotated[int, typer.Option(min=0, help="0: what --config says, or as many as the CPUs granted.")]
-Journal = Annotated[Path | None, typer.Option(help="File that remembers each chunk of users.", show_default=False)]
+Journal = Annotated[Path | None, option(text="File that remembers each chunk of users.")]
 Name = Annotated[str, typer.Option(help="Name of the run in the journal.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Do only what the journal does not have.")]
 NoPages = Annotated[bool, typer.Option("--no-pages", help="Write no HTML.")]
-Timeout = Annotated[
-    float | None, typer.Option(help="Seconds for one page; default: what --config says, or 30.", show_default=False)
-]
-Progress = Annotated[ProgressName, typer.Option(help="On standard error.")]
+Timeout = Annotated[float | None, option(text="Seconds for one page; default: what --config says, or 30.")]
 JsonResults = Annotated[bool, typer.Option("--json-results", help="Also results.json, in the shape of the original.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print summary.json instead of a few lines.")]

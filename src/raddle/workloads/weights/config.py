@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from raddle.workloads.weights.tables import load_toml, number, shaped
+from raddle.plugin.settings import load_toml, number, shaped
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from raddle import errors
+from raddle import errors, plugin
 from raddle.workloads.weights.files import plotly_js
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ def needed(*, pages: bool, find: Callable[[str], object | None] = find_spec) -> 
     Raises:
         MissingExtra: one is not installed
     """
-    for name in ("polars", "numpy", "numba", "orjson"):
-        if find(name) is None:
-            raise errors.MissingExtra(name, "weights")
+    plugin.needed("weights", "polars", "numpy", "numba", "orjson", find=find)
     if not pages:
         return None
     library = plotly_js()

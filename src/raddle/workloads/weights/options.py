@@ -7,8 +7,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from raddle import errors
+from raddle.plugin.settings import no_such
 from raddle.workloads.weights.config import Config
-from raddle.workloads.weights.tables import no_such
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

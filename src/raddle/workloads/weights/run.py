@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raddle import errors
+from raddle.plugin import granted_cpus
 from raddle.workloads.weights.beside import Beside
 from raddle.workloads.weights.files import remove_leftovers, replaced
 from raddle.workloads.weights.folder import owned, prepare, work_folder
@@ -37,7 +38,7 @@ from raddle.workloads.weights.store.export import write_json
 from raddle.workloads.weights.store.results import write_results
 from raddle.workloads.weights.store.revisions import write_revisions
 from raddle.workloads.weights.store.state import State
-from raddle.workloads.weights.summary import available_bytes, granted_cpus, summarise, write_summary
+from raddle.workloads.weights.summary import available_bytes, summarise, write_summary
 from raddle.workloads.weights.task import Gathered, Left, Task, failure
 from raddle.workloads.weights.work import FilterJob, PageJob, RetroJob, chunk_digest, look_back, take_part
 

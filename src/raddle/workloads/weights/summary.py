@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from raddle.workloads.weights.rules import Rules
     from raddle.workloads.weights.task import Gathered
 
-__all__ = ["available_bytes", "granted_cpus", "rows_rejected", "summarise", "write_summary"]
+__all__ = ["available_bytes", "rows_rejected", "summarise", "write_summary"]
 
 
 def rows_rejected(intake: Intake, gathered: Gathered) -> dict[str, int]:
@@ -72,11 +71,6 @@ def summarise(options: RunOptions, rules: Rules, intake: Intake, pools: Pools, g
 def write_summary(path: Path, summary: dict[str, Any]) -> None:
     """Write summary.json."""
     write_whole(path, (json.dumps(summary, indent=2, ensure_ascii=False, default=str) + "\n").encode())
-
-
-def granted_cpus() -> int:
-    """Return the CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_bytes() -> int | None:

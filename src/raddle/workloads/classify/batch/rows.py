@@ -8,6 +8,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from raddle.workloads.classify.values import Picture, Product
@@ -39,6 +40,10 @@ _NOTHING: Final = frozenset({"", "nan", "none", "null"})
 _LONGEST: Final = 2000
 _SPACE: Final = re.compile(r"\s+")
 _IGNORED: Final = re.compile(r"[\s_\-]+")
+#: languages that a column may name last, as in title_de; English first, which the model reads best. Not all there are:
+#: item_no is a number and type_id no Indonesian
+_LANGUAGES: Final = "en|bg|cs|da|de|el|es|et|fi|fr|hr|hu|it|ja|ko|lt|lv|nb|nl|pl|pt|ro|ru|sk|sl|sv|tr|uk|zh"
+_SPOKEN: Final = re.compile(rf"(.+?)[\s_.\-]+({_LANGUAGES})(?:[_\-][a-z]{{2}})?", re.IGNORECASE)
 _DATA: Final = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 
 
@@ -87,21 +92,36 @@ def product_from_row(
 
 def value_of(row: Mapping[str, Any], column: str) -> str:
     """Return a cell as text, "" if there is none; the column is found as `product_from_row` finds it."""
-    return _cells(row).get(_plain(column), "")
+    plain = _plain(column)
+    return next((text for key, value in row.items() if _plain(str(key)) == plain and (text := _text(value))), "")
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    """Values by plain column name; of columns alike the first that holds something."""
+    """Values by plain column name; of columns alike the first that holds something, before those of a language."""
     cells: dict[str, str] = {}
+    spoken = []
     for key, value in row.items():
         plain = _plain(str(key))
         if not cells.get(plain):
             cells[plain] = _text(value)
+        if (place := _language(str(key))) is not None:
+            spoken.append((place, key))
+    for (_, plain), key in sorted(spoken, key=lambda one: one[0][0]):
+        if not cells.get(plain):
+            cells[plain] = _text(row[key])
     return cells
 
 
+@lru_cache(1024)  # a catalogue of thousands of rows has the same few columns in each
 def _plain(column: str) -> str:
     return _IGNORED.sub("", column).casefold()
+
+
+@lru_cache(1024)
+def _language(column: str) -> tuple[int, str] | None:
+    """Return the place of the language that a column names, and the plain name of the column without it."""
+    found = _SPOKEN.fullmatch(column.strip())
+    return None if found is None else (_LANGUAGES.index(found[2].lower()), _plain(found[1]))
 
 
 def _first(cells: Mapping[str, str], names: Iterable[str]) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
-import sys
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import typer
 
-from raddle import errors
+from raddle.plugin import command_line
+from raddle.plugin.command_line import NOT_ALL_OK, Interrupted
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -21,18 +19,13 @@ if TYPE_CHECKING:
 
     from raddle.workloads.classify.batch.run import Totals
 
-__all__ = ["CLOSED", "NOT_ALL_OK", "USAGE", "ending", "say", "tell", "until_signal"]
+__all__ = ["ending", "say", "tell", "until_signal"]
 
-#: exit codes; 0: all ok; 130 and 143 after signals
-NOT_ALL_OK, USAGE, CLOSED = 1, 2, 128 + signal.SIGPIPE
+_PROGRAM: Final = "raddle classify"
+ending = partial(command_line.ending, _PROGRAM)
+say = partial(command_line.say, _PROGRAM)
 _T = TypeVar("_T")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-
-class _Signalled(Exception):
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 def until_signal(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
@@ -59,31 +52,7 @@ def until_signal(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     except asyncio.CancelledError:
         if not got:
             raise
-        raise _Signalled(got[0]) from None
-
-
-@contextmanager
-def ending(*, again: str = "") -> Iterator[None]:
-    """Turn what raddle raises, and signals, into a line on standard error and an exit code.
-
-    Args:
-        again: how to go on after an interruption
-    """
-    try:
-        yield
-    except BrokenPipeError as error:  # whoever read standard output has gone
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered goes nowhere
-            os.close(nowhere)
-        raise typer.Exit(CLOSED) from error
-    except (errors.RaddleError, OSError) as error:  # OSError: the disk is full, a folder cannot be written
-        say(str(error))
-        raise typer.Exit(USAGE) from error
-    except (_Signalled, KeyboardInterrupt) as error:
-        number = error.number if isinstance(error, _Signalled) else signal.SIGINT
-        say("interrupted" + (f"; {again}" if again else ""))
-        raise typer.Exit(128 + number) from error
+        raise Interrupted(got[0]) from None
 
 
 def tell(totals: Totals, *, out: str | None, as_json: bool) -> None:
@@ -119,8 +88,3 @@ def _lines(totals: Totals, out: str | None) -> Iterator[str]:
 
 def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {number:,}" for name, number in counts.most_common())
-
-
-def say(line: str) -> None:
-    """Write a line to standard error."""
-    typer.echo(f"raddle classify: {line}", err=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from raddle.plugin import exports
 
 if TYPE_CHECKING:
     from raddle.workloads.classify.pictures.decoding import decode
@@ -12,16 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Fetcher", "Loader", "decode", "read"]
 
-_HOMES: Final = {"Fetcher": "fetch", "Loader": "loading", "decode": "decoding", "read": "loading"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "decoding": ["decode"],
+        "fetch": ["Fetcher"],
+        "loading": ["Loader", "read"],
+    },
+)

@@ -8,8 +8,9 @@ before the request, both leave ways around.
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
-from contextlib import asynccontextmanager
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,11 +18,14 @@ import aiohttp
 from yarl import URL
 
 from raddle.errors import ConfigError
+from raddle.workloads.classify.deadline import remaining
 from raddle.workloads.classify.errors import PictureError
 from raddle.workloads.classify.pictures.addresses import allowed, networks
+from raddle.workloads.classify.pictures.hosts import Hosts
+from raddle.workloads.classify.upstream.replies import Budget, backoff, kind_of, retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from aiohttp.abc import AbstractResolver
 
@@ -32,6 +36,8 @@ _HEADERS: Final = {"Accept": "image/*;q=1.0, */*;q=0.1", "Accept-Encoding": "ide
 #: longest address taken, in characters
 _LONGEST_URL: Final = 8192
 _CHUNK: Final = 64 * 1024
+#: seconds after which a picture is given up, if its item has no deadline
+_PATIENCE: Final = 300.0
 
 
 class _Refused(OSError):
@@ -39,6 +45,19 @@ class _Refused(OSError):
 
     def __init__(self) -> None:
         super().__init__("address not allowed")
+
+
+class _Passing(Exception):
+    """A failure that may be over by the next try.
+
+    Args:
+        message: what it is if it stays
+        pause: seconds the host asked for; None if it did not
+    """
+
+    def __init__(self, message: str, pause: float | None = None) -> None:
+        super().__init__(message)
+        self.pause = pause
 
 
 class _Shared:
@@ -54,16 +73,25 @@ class _Shared:
 class Fetcher:
     """Downloads pictures; used in one event loop.
 
+    What may pass (no connection, it broke off, `timeout`, 408, 409, 425, 429, 5xx) is tried again after a backoff, as
+    far as `attempts` and `budget` go. Where `Retry-After` asks for a pause, all pictures of the host wait for its end,
+    and no try is counted. No wait goes past the deadline of the item.
+
     Args:
         allow_networks: networks that are open though they are private, such as `10.1.0.0/16`, for intranets and tests
         ports: the ports that may be dialled
         max_bytes: longest body
-        timeout: seconds for one picture, redirects included, from the moment it is its turn
+        timeout: seconds for one try, redirects included, from the moment it is its turn
         connect_timeout: seconds until a connection stands
         redirects: most hops that are followed
         in_flight: most downloads at once
         per_host: most of them from one host
+        attempts: tries of one picture that may fail
+        budget: extra tries over all pictures; default: 10 % and 20
         resolver: of aiohttp's kind; default: the system's
+        clock: seconds that never go back
+        sleep: waits for so many of them
+        chance: uniform in [0, 1)
     """
 
     def __init__(
@@ -77,8 +105,15 @@ class Fetcher:
         redirects: int = 3,
         in_flight: int = 64,
         per_host: int = 8,
+        attempts: int = 3,
+        budget: Budget | None = None,
         resolver: AbstractResolver | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        if attempts < 1:
+            raise ConfigError(f"attempts={attempts}: must be 1 or more")
         try:
             self._open = networks(allow_networks)
         except ValueError as error:
@@ -88,10 +123,11 @@ class Fetcher:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._redirects = redirects
-        self._per_host = per_host
+        self._attempts = attempts
+        self._budget = Budget() if budget is None else budget
         self._resolver = resolver
-        self._turns = asyncio.Semaphore(in_flight)
-        self._hosts: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
+        self._clock, self._sleep, self._chance = clock, sleep, chance
+        self._hosts = Hosts(in_flight=in_flight, per_host=per_host, clock=clock, sleep=sleep)
         self._under_way: dict[str, _Shared] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -130,16 +166,34 @@ class Fetcher:
             del self._under_way[url]
 
     async def _whole(self, url: str) -> bytes:
-        left, there = self._timeout, self._checked(url)
+        there = self._checked(url)
+        deadline = self._clock() + min(_PATIENCE, remaining())  # of who asked first
+        tries = failures = 0
+        self._budget.began()
+        while True:
+            tries += 1
+            try:
+                return await self._chain(there, deadline)
+            except _Passing as error:
+                failures += error.pause is None
+                wait = max(error.pause or 0.0, backoff(tries, self._chance()))
+                late = self._clock() + wait >= deadline
+                if late or failures >= self._attempts or (error.pause is None and not self._budget.take()):
+                    raise PictureError(f"{error} (tries={tries})") from error
+            await self._sleep(wait)
+
+    async def _chain(self, there: URL, deadline: float) -> bytes:
+        """Follow an address to its picture."""
+        left = self._timeout
         loop = asyncio.get_running_loop()
         for _ in range(self._redirects + 1):
-            async with self._turn(there.host or ""):
+            async with self._hosts.turn(there.host or "", patience=deadline - self._clock()):
                 began = loop.time()
                 try:
                     async with asyncio.timeout(left):
                         found = await self._hop(there)
                 except TimeoutError as error:
-                    raise PictureError(f"the picture took too long (timeout={self._timeout:g} s)") from error
+                    raise _Passing(f"the picture took too long (timeout={self._timeout:g} s)") from error
                 except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a name no resolver takes
                     raise _told(error) from error
                 left -= loop.time() - began
@@ -148,26 +202,23 @@ class Fetcher:
             there = found
         raise PictureError(f"the picture's address was redirected more than {self._redirects} times")
 
-    @asynccontextmanager
-    async def _turn(self, host: str) -> AsyncIterator[None]:
-        """Wait for a turn; one hop holds it, not the whole chain: two chains that cross would wait for ever."""
-        turns, users = self._hosts.setdefault(host, (asyncio.Semaphore(self._per_host), []))
-        users.append(None)
-        try:
-            async with turns, self._turns:
-                yield
-        finally:
-            users.pop()
-            if not users:
-                self._hosts.pop(host, None)
-
     async def _hop(self, url: URL) -> bytes | URL:
         async with self._ready().get(url, allow_redirects=False) as answer:
             if answer.status in _MOVED:
                 return self._next(url, answer.headers.get("Location", ""))
             if answer.status != 200:  # noqa: PLR2004 - OK; others, such as 206, do not give the picture
-                raise PictureError(f"the picture's server answered HTTP {answer.status}")
+                raise self._refused(url.host or "", answer)
             return await self._body(answer)
+
+    def _refused(self, host: str, answer: aiohttp.ClientResponse) -> Exception:
+        said = f"the picture's server answered HTTP {answer.status}"
+        kind = kind_of(answer.status, answer.headers, b"")
+        if kind == "rejected":
+            pause = retry_after(answer.headers, time.time())
+            if pause is not None:
+                self._hosts.pause(host, pause)
+            return _Passing(said, pause)
+        return _Passing(said) if kind == "transient" else PictureError(said)
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         if answer.headers.get("Content-Encoding", "identity").strip().lower() not in {"identity", ""}:
@@ -234,7 +285,7 @@ class Fetcher:
         return socket.socket(family, kind, protocol)
 
 
-def _told(error: Exception) -> PictureError:
+def _told(error: Exception) -> Exception:
     """What the client says names resolved addresses: it stays in the chain, for the debugger."""
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, _Refused):
         return PictureError(
@@ -245,5 +296,6 @@ def _told(error: Exception) -> PictureError:
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         return PictureError("the picture's host has no valid certificate")
     if isinstance(error, aiohttp.ClientConnectionError | OSError):
-        return PictureError("the picture's host could not be reached, or broke off")
-    return PictureError("the picture's server answered what is not HTTP, or not all of it")
+        return _Passing("the picture's host could not be reached, or broke off")
+    said = "the picture's server answered what is not HTTP, or not all of it"
+    return _Passing(said) if isinstance(error, aiohttp.ClientPayloadError) else PictureError(said)

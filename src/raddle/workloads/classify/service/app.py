@@ -10,11 +10,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import anyio.lowlevel
 from fastapi import FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from raddle.workloads.classify.service import models, queries
+from raddle.workloads.classify.service.edge import Edge
 from raddle.workloads.classify.service.figures import CONTENT_TYPE
 from raddle.workloads.classify.service.guard import Guard
 from raddle.workloads.classify.service.inputs import BadInput, TooMany
@@ -61,6 +64,8 @@ def make_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # It imports what streams need when it is first used: not while a client waits.
+        await anyio.lowlevel.checkpoint()
         await jobs.open()
         try:
             yield
@@ -73,12 +78,12 @@ def make_app(
         version=version("raddle"),
         description=_DESCRIPTION,
         lifespan=lifespan,
-        max_body_size=settings.max_body,
         # their pages load scripts from elsewhere
         docs_url=None,
         redoc_url=None,
     )
     app.state.jobs = jobs
+    app.add_middleware(Edge, max_body=settings.max_body)
     app.add_middleware(Guard, settings=settings)
     if settings.cors_origins:
         app.add_middleware(

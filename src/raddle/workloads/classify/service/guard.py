@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from raddle.workloads.classify.service.settings import ServiceSettings
 
-__all__ = ["Guard"]
+__all__ = ["OPEN", "Guard"]
 
 #: what says nothing about anybody's products
-_OPEN: Final = frozenset({"/", "/health", "/ready", "/ui", "/openapi.json"})
+OPEN: Final = frozenset({"/", "/health", "/ready", "/ui", "/openapi.json"})
 
 
 class Guard:
@@ -50,7 +50,7 @@ class Guard:
             if origin is not None and origin not in self._settings.cors_origins and urlsplit(origin).netloc != host:
                 return _answer(403, f"pages of {origin!r} may not ask; name it in cors_origins")
             return None
-        if scope["path"] in _OPEN:
+        if scope["path"] in OPEN:
             return None
         kind, _, given = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from raddle.workloads.classify.batch.rows import value_of
 from raddle.workloads.classify.batch.tables import csv_lines
+from raddle.workloads.classify.service import json_text
 from raddle.workloads.classify.service.queries import Item
 from raddle.workloads.classify.service.rows import dumps, product_of
 
@@ -151,8 +152,7 @@ def _limited(rows: Iterator[dict[str, Any]], most: int) -> list[dict[str, Any]]:
 
 def _loads(text: str, where: str) -> Any:
     try:
-        # NaN is what spreadsheets write for an empty cell
-        return json.loads(text, parse_constant=lambda _: None)
+        return json_text.loads(text)
     except RecursionError as error:
         raise BadInput(f"{where}JSON is nested too deeply") from error
     except ValueError as error:

@@ -77,10 +77,10 @@ def _entrance(router: APIRouter, jobs: Jobs, settings: ServiceSettings, answer: 
         """Store items as a job, which then goes on by itself, whoever is connected."""
         if len(jobs.live) >= settings.max_jobs:
             raise Full  # before the body is read
-        uploaded, items = await _items(request, settings, id_column)
+        uploaded, items = await _items(jobs, request, id_column)
         columns = {"name": name_column, "image": image_column}
         if not uploaded:
-            await asyncio.to_thread(check_columns, items, mode=mode, columns=columns)
+            await jobs.aside(check_columns, items, mode=mode, columns=columns)
         job = await jobs.submit(items, mode="image" if uploaded else mode, columns=columns)
         response.headers["Location"] = f"/jobs/{job.row.id}"
         return answer(job.row)
@@ -155,31 +155,29 @@ def _streams(router: APIRouter, jobs: Jobs, settings: ServiceSettings, now: Call
         return StreamingResponse(_results(jobs, job_id, csv=form == "csv"), media_type=media, headers=headers)
 
 
-async def _items(request: Request, settings: ServiceSettings, id_column: str | None) -> tuple[bool, list[Item]]:
+async def _items(jobs: Jobs, request: Request, id_column: str | None) -> tuple[bool, list[Item]]:
     """Return the items of a request, and whether they are pictures."""
     kind = request.headers.get("content-type", "")
     if kind.lower().startswith("multipart/form-data"):
-        async with request.form(max_files=settings.max_items, max_fields=100) as form:
+        async with request.form(max_files=jobs.settings.max_items, max_fields=100) as form:
             files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-            return await _from_files(files, settings, id_column)
+            return await _from_files(jobs, files, id_column)
     if (form_name := form_of(kind)) is None:
         raise HTTPException(415, "send application/json, application/x-ndjson, text/csv or multipart/form-data")
     body = await request.body()
-    return False, await asyncio.to_thread(_parse, body, form_name, settings.max_items, id_column)
+    return False, await jobs.aside(_parse, body, form_name, jobs.settings.max_items, id_column)
 
 
-async def _from_files(
-    files: list[UploadFile], settings: ServiceSettings, id_column: str | None
-) -> tuple[bool, list[Item]]:
+async def _from_files(jobs: Jobs, files: list[UploadFile], id_column: str | None) -> tuple[bool, list[Item]]:
     if not files:
         raise BadInput("no files: send one CSV, JSON Lines or JSON file, or pictures")
     forms = [form_of(file.content_type or "", file.filename or "") for file in files]
     if len(files) == 1 and forms[0] is not None:
-        return False, await asyncio.to_thread(_parse, await files[0].read(), forms[0], settings.max_items, id_column)
+        return False, await jobs.aside(_parse, await files[0].read(), forms[0], jobs.settings.max_items, id_column)
     if any(form is not None for form in forms):
         raise BadInput("several files, not all of them pictures: send one table, or pictures only")
     uploads = [Upload(file.filename or "", await file.read()) for file in files]
-    return True, await asyncio.to_thread(from_pictures, uploads)
+    return True, await jobs.aside(from_pictures, uploads)
 
 
 def _parse(body: bytes, form: str, most: int, id_column: str | None) -> list[Item]:

@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from raddle.workloads.classify.service import queries
 from raddle.workloads.classify.service.figures import Figures
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from raddle.workloads.classify.values import Provider
 
 __all__ = ["Full", "Jobs"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = logging.getLogger("raddle.classify")
 
@@ -91,6 +94,7 @@ class Jobs:
         self._ended: list[Job] = []
         self._dirty = asyncio.Event()
         self._room = asyncio.Event()
+        self._reading = asyncio.Lock()
 
     @property
     def store(self) -> Store:
@@ -162,6 +166,14 @@ class Jobs:
         self.stopping = True
         for job in self._live.values():
             job.ring()
+
+    async def aside(self, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
+        """Call what takes long, such as the reading of a body, in a thread; one at a time.
+
+        Each such thread has as large a share of the interpreter as the event loop, which has to answer all others.
+        """
+        async with self._reading:
+            return await asyncio.to_thread(work, *args, **named)
 
     # ------------------------------------------------------------------------------------------------- jobs
 

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["csv_lines", "dumps", "late", "outcome_body", "product_of", "public_error", "seed_result"]
 
 _OURS: Final = "raddle.errors.RaddleError"
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def dumps(value: Any) -> str:
     """Return JSON on one line. ASCII, since half a surrogate pair in a name could not be sent otherwise."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def product_of(item: Item, *, mode: str, columns: Mapping[str, str | None]) -> Product:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -60,7 +59,7 @@ def seed_route(jobs: Jobs, settings: ServiceSettings) -> APIRouter:
     ) -> EventStream:
         """Label items; batches of the input come as `data:` lines, each when all its items are there."""
         body = await request.body()
-        asked, items = await asyncio.to_thread(_read, body, settings.max_items)
+        asked, items = await jobs.aside(_read, body, settings.max_items)
         if jobs.figures.streams >= settings.max_streams:
             raise HTTPException(503, "as many event streams are open as may be", {"Retry-After": "5"})
         return await start(jobs, asked, items, detach=detach, in_order=order == "input")

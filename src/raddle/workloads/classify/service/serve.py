@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import resource
+import sys
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -19,6 +21,8 @@ __all__ = ["Server", "make_server", "serve"]
 
 #: seconds that answers under way have when the server is stopped
 _GRACE = 5
+#: seconds after which a thread that reads an upload has to let the event loop on; Python's own is five times that
+_SWITCH = 0.001
 
 
 class Server(uvicorn.Server):
@@ -56,4 +60,18 @@ def serve(settings: ServiceSettings, provider: Provider) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    make_server(settings, provider).run()
+    server = make_server(settings, provider)
+    server.config.load()
+    _smooth()
+    server.run()
+
+
+def _smooth() -> None:
+    """See to it that neither the collector nor another thread holds up the event loop for long.
+
+    A full collection goes through a quarter of a million objects that modules are made of, 60 ms at a time; they are
+    set aside. For the whole process, so only where it is the server's own.
+    """
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(_SWITCH)

@@ -5,8 +5,9 @@ Everything is imported when it is first asked for: aiohttp comes with `OpenAI` a
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
+
+from raddle.plugin import exports
 
 if TYPE_CHECKING:
     from raddle.workloads.classify.upstream.batch_api import BatchAnswer, from_batch_line, split_lines, to_batch_line
@@ -29,27 +30,14 @@ __all__ = [
     "to_batch_line",
 ]
 
-_HOMES: Final = {
-    "BatchAnswer": "batch_api",
-    "Budget": "replies",
-    "Cached": "cached",
-    "Cascade": "cascade",
-    "Endpoint": "endpoint",
-    "Key": "endpoint",
-    "OpenAI": "openai",
-    "from_batch_line": "batch_api",
-    "split_lines": "batch_api",
-    "to_batch_line": "batch_api",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "batch_api": ["BatchAnswer", "from_batch_line", "split_lines", "to_batch_line"],
+        "cached": ["Cached"],
+        "cascade": ["Cascade"],
+        "endpoint": ["Endpoint", "Key"],
+        "openai": ["OpenAI"],
+        "replies": ["Budget"],
+    },
+)

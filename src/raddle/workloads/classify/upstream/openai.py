@@ -3,80 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-import raddle
 from raddle.errors import ConfigError
+from raddle.workloads.classify.deadline import remaining
 from raddle.workloads.classify.errors import FatalAnswer, InvalidAnswer, LateError, NoPicture, TransientError
-from raddle.workloads.classify.upstream.answers import Unusable, completion, label_of
-from raddle.workloads.classify.upstream.pool import Ended, Pool
-from raddle.workloads.classify.upstream.prompt import FORMATS, Prompt
-from raddle.workloads.classify.upstream.queue import Queue
-from raddle.workloads.classify.upstream.replies import Budget, backoff, exhausted_for, kind_of, retry_after
-from raddle.workloads.classify.upstream.wire import TooLarge, Wire
-from raddle.workloads.classify.values import Label, Usage
+from raddle.workloads.classify.upstream.answers import Unusable, label_of
+from raddle.workloads.classify.upstream.calls import Calls, Item
+from raddle.workloads.classify.upstream.prompt import Prompt
+from raddle.workloads.classify.upstream.replies import Budget, backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from raddle.workloads.classify.taxonomy import Taxonomy
-    from raddle.workloads.classify.upstream.answers import Completion
+    from raddle.workloads.classify.upstream.calls import Tried
     from raddle.workloads.classify.upstream.endpoint import Endpoint
-    from raddle.workloads.classify.upstream.pool import Figures, Place, Verdict
-    from raddle.workloads.classify.upstream.prompt import Format
-    from raddle.workloads.classify.upstream.replies import Kind
-    from raddle.workloads.classify.upstream.wire import Reply
-    from raddle.workloads.classify.values import Picture, Product
+    from raddle.workloads.classify.upstream.pool import Figures
+    from raddle.workloads.classify.values import Label, Picture, Product
 
 __all__ = ["OpenAI"]
 
-_log = logging.getLogger(__name__)
 #: seconds before the engine's own deadline, so that the error tells what it waited for
 _BEFORE: Final = 0.05
 _REMEDY: Final = {
     "HTTP 404": ": is the url right, up to and with its version such as /v1, and does it have this model?",
     "HTTP 405": ": is the url right, up to and with its version such as /v1?",
 }
-#: tokens: characters of English per token, a picture of low detail
-_CHARACTERS, _PICTURE = 4.0, 300.0
-
-
-@dataclass(slots=True)
-class _Item:
-    """One product under way."""
-
-    product: Product
-    picture: bytes | None
-    messages: list[dict[str, Any]]
-    #: place in the queue, over all tries
-    ticket: int
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    failures: int = 0
-    asked_again: bool = False
-    #: what the last try ended with, for the message
-    last: str = "it waited for a free endpoint"
-    avoid: int | None = None
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(self.calls, self.input_tokens, self.output_tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """How one call ended: its class and answer, or what went wrong."""
-
-    kind: Kind
-    lane: int
-    answer: Completion | None = None
-    form: Format = "plain"
-    error: str = ""
 
 
 class OpenAI:
@@ -130,21 +86,19 @@ class OpenAI:
             if not 0 < value < float("inf"):
                 raise ConfigError(f"{name}={value}: must be more than 0")
         self._endpoints, self._taxonomy, self._load = tuple(endpoints), taxonomy, load
-        self._timeout, self._try_timeout, self._attempts = timeout, try_timeout, attempts
+        self._timeout, self._attempts = timeout, attempts
         self._clock, self._chance = clock, chance
         self.budget = Budget() if budget is None else budget
         self._prompt = Prompt(taxonomy, styles=styles, most_answer=most_tokens)
-        self._pool = Pool(self._endpoints)
-        self._queue = Queue(self._pool, clock)
-        self._wire = Wire(most=max_answer, connect=min(10.0, try_timeout))
-        #: what each endpoint was found to know
-        self._formats = [FORMATS[0]] * len(self._endpoints)
-        #: what went wrong with the last call, "" if nothing: why items that were never sent had to wait
-        self._trouble = ""
-        #: endpoints of which it was said that they fail
-        self._told: set[int] = set()
-        #: tokens of an answer, as far as seen
-        self._usual_answer = most_tokens / 2
+        self._calls = Calls(
+            self._endpoints,
+            self._prompt,
+            timeout=try_timeout,
+            most_answer=max_answer,
+            usual_answer=most_tokens / 2,
+            clock=clock,
+            chance=chance,
+        )
 
     @property
     def key_parts(self) -> tuple[str, ...]:
@@ -159,11 +113,11 @@ class OpenAI:
 
     def figures(self) -> tuple[Figures, ...]:
         """Return what each endpoint does now, in their order, for people and metrics."""
-        return tuple(lane.figures(self._clock()) for lane in self._pool.lanes)
+        return self._calls.figures()
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._wire.aclose()
+        await self._calls.aclose()
 
     async def label(self, product: Product) -> Label:
         """Return the label of one product.
@@ -176,20 +130,20 @@ class OpenAI:
             PictureError: what `load` raises; `NoPicture` if the product has none
         """
         began = self._clock()
-        item: _Item | None = None
+        item: Item | None = None
         try:
-            async with asyncio.timeout(max(0.0, min(self._timeout, _remaining() - _BEFORE))) as limit:
+            async with asyncio.timeout(max(0.0, min(self._timeout, remaining() - _BEFORE))) as limit:
                 picture = await self._picture(product)
                 messages = self._prompt.messages(product, picture)
-                item = _Item(product, picture, messages, self._queue.ticket())
+                item = Item(product, picture, messages, self._calls.ticket())
                 self.budget.began()
                 return await self._ask(item)
         except TimeoutError as error:
             if not limit.expired():
                 raise
             calls, last = (0, "its picture was not there") if item is None else (item.calls, item.last)
-            if item is not None and not calls and self._trouble:
-                last = f"{last}, and a call of another item had failed: {self._trouble}"
+            if item is not None and not calls and self._calls.trouble:
+                last = f"{last}, and a call of another item had failed: {self._calls.trouble}"
             seconds = self._clock() - began
             raise LateError(f"no label within {seconds:.1f} s and calls={calls}; at last {last}") from error
 
@@ -206,9 +160,9 @@ class OpenAI:
             raise ConfigError("load=None: pictures of a url or a path need a function that loads them")
         return product.picture.data
 
-    async def _ask(self, item: _Item) -> Label:
+    async def _ask(self, item: Item) -> Label:
         while True:
-            tried = await self._try(item)
+            tried = await self._calls.ask(item)
             if tried.kind == "answered":
                 label = self._judge(item, tried)
                 if label is not None:
@@ -220,11 +174,11 @@ class OpenAI:
             elif tried.kind == "key":
                 item.last = f"a key was refused ({tried.error})"
             elif tried.kind == "format":
-                self._step_down(tried)
+                self._calls.step_down(tried)
             else:
                 raise FatalAnswer(f"the endpoint refused the request: {tried.error}{_REMEDY.get(tried.error, '')}")
 
-    def _judge(self, item: _Item, tried: _Tried) -> Label | None:
+    def _judge(self, item: Item, tried: Tried) -> Label | None:
         """Return the label, or None to ask again."""
         provider = f"openai:{self._endpoints[tried.lane].model}"
         text, outside = "", None
@@ -235,8 +189,6 @@ class OpenAI:
             text = answer.text
             item.input_tokens += answer.input_tokens
             item.output_tokens += answer.output_tokens
-            if answer.output_tokens:
-                self._usual_answer += 0.05 * (answer.output_tokens - self._usual_answer)
             return replace(label_of(answer, self._taxonomy, provider=provider), usage=item.usage)
         except Unusable as error:
             complaint, outside = str(error), error.outside
@@ -249,7 +201,7 @@ class OpenAI:
             return replace(outside, usage=item.usage)
         raise InvalidAnswer(f"no usable answer in calls={item.calls}: {complaint}")
 
-    async def _after_failure(self, item: _Item, tried: _Tried) -> None:
+    async def _after_failure(self, item: Item, tried: Tried) -> None:
         """Wait before the next try, or raise."""
         item.failures += 1
         item.last, item.avoid = tried.error, tried.lane
@@ -258,80 +210,3 @@ class OpenAI:
         if not self.budget.take():
             raise TransientError(f"{tried.error}; no other try, for the budget of retries is used up")
         await asyncio.sleep(backoff(item.failures, self._chance()))
-
-    def _step_down(self, tried: _Tried) -> None:
-        """Remember that an endpoint does not know a format; calls that were on their way with it change nothing."""
-        if self._formats[tried.lane] == tried.form:
-            self._formats[tried.lane] = FORMATS[FORMATS.index(tried.form) + 1]
-
-    # ------------------------------------------------------------------------------------------------- one call
-
-    async def _try(self, item: _Item) -> _Tried:
-        place = await self._queue.enter(item.ticket, self._tokens(item), item.avoid)
-        item.calls += 1
-        form = self._formats[place.lane]
-        endpoint = self._endpoints[place.lane]
-        ended = Ended(verdict="unknown")
-        try:
-            async with asyncio.timeout(self._try_timeout) as limit:
-                reply = await self._wire.post(endpoint, self._prompt.data(endpoint.model, item.messages, form))
-            ended, tried = self._read(place, reply, form)
-        except TooLarge as error:
-            ended, tried = Ended(verdict="ok"), _Tried("answered", place.lane, error=str(error))
-        except TransientError as error:
-            ended, tried = Ended(verdict="failed"), _Tried("transient", place.lane, error=str(error))
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            ended = Ended(verdict="failed")
-            tried = _Tried("transient", place.lane, error=f"no answer within try_timeout={self._try_timeout:g} s")
-        finally:
-            self._queue.leave(place, ended)
-        self._note(place.lane, ended.verdict, tried.error)
-        return tried
-
-    def _note(self, number: int, verdict: Verdict, error: str) -> None:
-        """Remember what went wrong; say once that an endpoint is left alone, since all may wait for it."""
-        self._trouble = "" if verdict == "ok" else error
-        if verdict == "ok":
-            self._told.discard(number)
-        elif number not in self._told and self._pool.lanes[number].figures(self._clock()).state == "open":
-            self._told.add(number)
-            model = self._endpoints[number].model
-            _log.warning("model=%r: its endpoint fails (%s); asked now and then until it answers", model, error)
-
-    def _read(self, place: Place, reply: Reply, form: Format) -> tuple[Ended, _Tried]:
-        kind = kind_of(reply.status, reply.headers, reply.body)
-        if kind == "format" and form == FORMATS[-1]:
-            kind = "fatal"
-        verdicts: dict[Kind, Verdict] = {"rejected": "rejected", "transient": "failed", "key": "key"}
-        if kind == "answered":
-            used_up = exhausted_for(reply.headers)
-            if used_up:
-                self._pool.lanes[place.lane].cool(self._clock(), used_up)
-            try:
-                answer = completion(reply.body)
-            except Unusable as error:
-                return Ended(verdict="ok"), _Tried(kind, place.lane, None, form, str(error))
-            tokens = (answer.input_tokens + answer.output_tokens) or None
-            return Ended(verdict="ok", tokens=tokens), _Tried(kind, place.lane, answer, form)
-        wait = retry_after(reply.headers, time.time()) if kind == "rejected" else None
-        ended = Ended(verdict=verdicts.get(kind, "heard"), retry_after=wait, chance=self._chance())
-        return ended, _Tried(kind, place.lane, None, form, f"HTTP {reply.status}")
-
-    def _tokens(self, item: _Item) -> float:
-        """Return about how many tokens a call will cost, in and out."""
-        said = sum(_length(message["content"]) for message in item.messages)
-        characters = len(self._prompt.system) + said
-        return characters / _CHARACTERS + self._usual_answer + (_PICTURE if item.picture is not None else 0.0)
-
-
-def _length(content: Any) -> int:
-    return len(content) if isinstance(content, str) else len(content[0]["text"])
-
-
-def _remaining() -> float:
-    try:
-        return raddle.attempt().remaining()
-    except LookupError:
-        return float("inf")

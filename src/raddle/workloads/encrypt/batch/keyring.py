@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from raddle.workloads.encrypt.age import Keys, Lock, Secret
 
-__all__ = ["LockOptions", "keys_for", "lock_for", "needed"]
+__all__ = ["LockOptions", "keys_for", "lock_for"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +113,3 @@ def keys_for(identities: Sequence[Path], passphrase: str | None, folders: Sequen
             if not beside:
                 notes.append(f"the passphrase is not the one of {path}, the key of that folder")
     return Keys(found, secret()), notes
-
-
-def needed(*names: str) -> None:
-    """Look for libraries without importing them.
-
-    Raises:
-        MissingExtra: one is not installed
-    """
-    for name, module in (("cryptography", "cryptography"), *((name, _MODULES[name]) for name in names)):
-        if find_spec(module) is None:
-            raise errors.MissingExtra(name, "encrypt")
-
-
-_MODULES = {"numpy": "numpy", "pillow": "PIL", "opencv-python-headless": "cv2"}

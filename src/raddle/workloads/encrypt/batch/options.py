@@ -3,63 +3,48 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand
 
+from raddle.plugin.command_line import (
+    Backend,
+    Journal,
+    Json,
+    Name,
+    OnError,
+    OnErrorOption,
+    Progress,
+    ProgressOption,
+    Resume,
+    RetryFailed,
+    Workers,
+    option,
+    view,
+)
+from raddle.workloads.encrypt.batch.keyring import LockOptions
+
+if TYPE_CHECKING:
+    from raddle.workloads.encrypt.batch.run import BatchOptions
+
 __all__ = [
-    "Armor",
     "AsksPassphrase",
-    "Backend",
-    "BackendOption",
     "Folder",
     "Identities",
-    "Journal",
-    "Json",
     "Live",
-    "Memory",
-    "Name",
-    "OnError",
-    "OnErrorOption",
+    "LockFlags",
     "Passphrase",
     "Pens",
-    "Progress",
-    "ProgressOption",
-    "RecipientFiles",
-    "Recipients",
-    "Recursive",
-    "Resume",
-    "RetryFailed",
-    "Standalone",
+    "RunFlags",
+    "SketchFlags",
     "Theme",
-    "Timeout",
-    "Workers",
-    "option",
 ]
 
 _SOURCES: Final = ("prompt", "file:", "fd:", "env:")
-
-
-class Backend(StrEnum):
-    AUTO = "auto"
-    SERIAL = "serial"
-    THREADS = "threads"
-    PROCESSES = "processes"
-
-
-class OnError(StrEnum):
-    SKIP = "skip"
-    FAIL = "fail"
-
-
-class Progress(StrEnum):
-    AUTO = "auto"
-    LIVE = "live"
-    LINE = "line"
-    NONE = "none"
 
 
 class Pens(StrEnum):
@@ -98,16 +83,8 @@ class AsksPassphrase(TyperCommand):
         return super().parse_args(ctx, given + rest)
 
 
-def option(*names: str, text: str, **more: Any) -> Any:
-    return typer.Option(*names, help=text, show_default=False, **more)
-
-
 _OUT = option("--output", "-o", text="Folder for the results; made if need be. Nothing in it is overwritten.")
 Folder = Annotated[Path, _OUT]
-Recipients = Annotated[list[str] | None, option("--recipient", "-r", text="Seal to this recipient, age1...")]
-RecipientFiles = Annotated[
-    list[Path] | None, option("--recipients-file", "-R", text="Seal to the recipients of this file, one a line.")
-]
 Passphrase = Annotated[
     str | None,
     option(
@@ -116,24 +93,81 @@ Passphrase = Annotated[
         metavar="[SOURCE]",
     ),
 ]
-Standalone = Annotated[
-    bool,
-    option("--standalone", text="Seal each file with the passphrase itself: a second and 256 MiB each, no key file."),
-]
-Armor = Annotated[bool, option("--armor", "-a", text="As ASCII text, a third larger.")]
 Identities = Annotated[
     list[Path] | None,
     option("--identity", "-i", text="Identity file; --passphrase unlocks one that is sealed, else a prompt."),
 ]
-Recursive = Annotated[bool, option("--recursive", text="Take folders, with all below them, as cp -r does.")]
-BackendOption = Annotated[Backend, typer.Option(help="Where files are worked on.")]
-Workers = Annotated[int, typer.Option(min=0, help="0: as many as are of use.")]
-Timeout = Annotated[float | None, option("--timeout", text="Seconds for one file.")]
-OnErrorOption = Annotated[OnError, typer.Option(help="fail: start nothing more after the first file that fails.")]
-Memory = Annotated[str, typer.Option(metavar="SIZE", help="What may be in use before files are held back.")]
-Journal = Annotated[Path | None, option("--journal", text="File that remembers each outcome.")]
-Name = Annotated[str | None, option("--name", text="Name of the run in the journal.")]
-Resume = Annotated[bool, option("--resume", text="Do only what the journal does not have, by content.")]
-RetryFailed = Annotated[bool, option("--retry-failed", text="As --resume, and do again what did not end ok.")]
-ProgressOption = Annotated[Progress, typer.Option(help="On standard error.")]
-Json = Annotated[bool, option("--json", text="One JSON line for each file on standard output.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockFlags:
+    """To whom files are sealed, and how."""
+
+    recipient: Annotated[list[str] | None, option("--recipient", "-r", text="Seal to this recipient, age1...")] = None
+    recipients_file: Annotated[
+        list[Path] | None, option("--recipients-file", "-R", text="Seal to the recipients of this file, one a line.")
+    ] = None
+    passphrase: Passphrase = None
+    standalone: Annotated[
+        bool,
+        option(
+            "--standalone", text="Seal each file with the passphrase itself: a second and 256 MiB each, no key file."
+        ),
+    ] = False
+    armor: Annotated[bool, option("--armor", "-a", text="As ASCII text, a third larger.")] = False
+
+    @property
+    def lock(self) -> LockOptions:
+        """To whom, not yet checked."""
+        return LockOptions(
+            recipients=self.recipient or (),
+            recipients_files=self.recipients_file or (),
+            passphrase=self.passphrase,
+            standalone=self.standalone,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFlags:
+    """Which files, and how a run goes over them and is told."""
+
+    recursive: Annotated[bool, option("--recursive", text="Take folders, with all below them, as cp -r does.")] = False
+    backend: Annotated[Backend, typer.Option(help="Where files are worked on.")] = Backend.AUTO
+    workers: Workers = 0
+    timeout: Annotated[float | None, option("--timeout", text="Seconds for one file.")] = None
+    on_error: OnErrorOption = OnError.SKIP
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="What may be in use before files are held back.")] = "auto"
+    journal: Journal = None
+    name: Name = None
+    resume: Resume = False
+    retry_failed: RetryFailed = False
+    progress: ProgressOption = Progress.AUTO
+    as_json: Json = False
+
+    @property
+    def own(self) -> list[Path]:
+        """Files that the run itself writes beside the results."""
+        return [] if self.journal is None else [self.journal]
+
+    def run(self, name: str) -> BatchOptions:
+        """Return the options of the run; `name` if it was given no other."""
+        from raddle.workloads.encrypt.batch.run import BatchOptions
+
+        return BatchOptions(
+            name=self.name or name,
+            backend=self.backend.value,
+            workers=self.workers,
+            timeout=self.timeout,
+            on_error=self.on_error.value,
+            journal=self.journal,
+            resume="failed" if self.retry_failed else self.resume,
+            progress=view(self.progress, elsewhere=None),
+            memory=None if self.memory == "none" else self.memory,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SketchFlags(RunFlags):
+    """The same for pictures, of which some take for ever."""
+
+    timeout: Annotated[float | None, typer.Option(help="Seconds for one picture; not with --backend serial.")] = 60.0

@@ -1,39 +1,32 @@
-"""What the user is told of a batch: JSON Lines as files end, or a few lines at the end; and how a command ends."""
+"""What the user is told of a batch: JSON Lines as files end, or a few lines at the end."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from raddle import errors
+from raddle.plugin import command_line
+from raddle.plugin.command_line import NOT_ALL_OK
 from raddle.workloads.encrypt.sketch.values import NOTICE
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator
 
     import raddle
 
-__all__ = ["CLOSED", "NOT_ALL_OK", "USAGE", "Told", "ending", "say"]
+__all__ = ["Told", "ending", "say"]
 
-#: exit codes; 0: all ok; 130 and 143 after signals
-NOT_ALL_OK, USAGE, CLOSED = 1, 2, 128 + signal.SIGPIPE
+_PROGRAM: Final = "raddle encrypt"
+ending = partial(command_line.ending, _PROGRAM)
+say = partial(command_line.say, _PROGRAM)
 #: failures, and figures of pictures, that the screen gets; all stand in JSON Lines
 _MOST: Final = 50
 _PAST: Final = {"seal": "sealed", "open": "opened", "sketch": "sketched"}
 _NOT_FIGURES: Final = {"bytes", "plain_bytes", "summary"}
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM; a KeyboardInterrupt, so that the run ends as it does for Ctrl-C."""
 
 
 @dataclass(slots=True)
@@ -83,42 +76,6 @@ class Told:
                 say(f"{failed:,} not {_PAST[self.kind]}{more}")
         if failed:
             raise typer.Exit(NOT_ALL_OK)
-
-
-@contextmanager
-def ending(*, again: bool = True) -> Iterator[None]:
-    """Turn what raddle raises, and signals, into a line on standard error and an exit code.
-
-    Args:
-        again: whether the command can go on where it was interrupted
-    """
-
-    def terminated(_number: int, _frame: object) -> NoReturn:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, terminated)
-    try:
-        yield
-    except BrokenPipeError as error:  # whoever read the JSON Lines has gone
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered goes nowhere
-            os.close(nowhere)
-        raise typer.Exit(CLOSED) from error
-    except (errors.RaddleError, OSError) as error:  # OSError: the disk is full, a folder cannot be written
-        say(str(error))
-        raise typer.Exit(USAGE) from error
-    except KeyboardInterrupt as error:
-        number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
-        say("interrupted" + ("; with --journal, run it again with --resume to go on" if again else ""))
-        raise typer.Exit(128 + number) from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def say(line: str) -> None:
-    """Write a line to standard error."""
-    typer.echo(f"raddle encrypt: {line}", err=True)
 
 
 def _row(outcome: raddle.Outcome) -> dict[str, Any]:

@@ -5,9 +5,9 @@ The values are here at once; what needs numpy, OpenCV or Pillow is imported when
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
+from raddle.plugin import exports
 from raddle.workloads.encrypt.sketch.values import (
     NOTICE,
     EncryptionConfig,
@@ -39,20 +39,12 @@ __all__ = [
     "to_bytes",
 ]
 
-_HOMES: Final = {
-    "from_bytes": "container",
-    "points_of": "fourier",
-    "size_of": "pictures",
-    "sketch_grey": "make",
-    "sketch_picture": "make",
-    "tips": "fourier",
-    "to_bytes": "container",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "container": ["from_bytes", "to_bytes"],
+        "fourier": ["points_of", "tips"],
+        "make": ["sketch_grey", "sketch_picture"],
+        "pictures": ["size_of"],
+    },
+)

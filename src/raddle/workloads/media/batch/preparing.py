@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from raddle.errors import RaddleError
 from raddle.workloads.media.batch.results import Did, Result, streams_text
+from raddle.workloads.media.hdr import seen_closely
 from raddle.workloads.media.plan import Plan, Refusal, Skip, predict, preview
 from raddle.workloads.media.probe import probe
 from raddle.workloads.media.replace.errors import HardLinked
@@ -115,6 +116,9 @@ class Prepare:
 
     def _planned(self, job: Job, media: MediaFile) -> Prepared:
         results = preview(media, self.policy)
+        if (closer := seen_closely(media, results)) is not media:
+            media = closer
+            results = preview(media, self.policy)
         plans = [plan for plan in results if isinstance(plan, Plan)]
         told = Result(
             path=job.path,

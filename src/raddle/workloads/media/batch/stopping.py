@@ -6,29 +6,24 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from raddle.plugin.command_line import Interrupted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Interrupted", "Signals"]
+__all__ = ["Signals"]
 
 _HEARD: Final = (signal.SIGINT, signal.SIGTERM)
 #: seconds that the first signal has for its good order: an impatient second one would lose lines of the report
 _TIME: Final = 6.0
 
 
-class Interrupted(KeyboardInterrupt):
-    """A signal came, and nothing was under way that had to be stopped first, or stopping takes too long."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
 class Signals:
     """Hears both signals for a block, in the main thread.
 
     While a run goes on nothing is raised, so that no outcome and no line of output is lost: `stop` is called, and the
-    run comes to its end by itself.
+    run comes to its end by itself. `Interrupted` is raised where nothing is under way that had to be stopped first, or
+    where stopping takes too long.
     """
 
     def __init__(self) -> None:

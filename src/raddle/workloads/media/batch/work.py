@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import raddle
 from raddle.errors import ItemCancelled, RaddleError
 from raddle.workloads.media.batch.results import Did, NotDone, Result, streams_text
+from raddle.workloads.media.hdr import seen_closely
 from raddle.workloads.media.plan import Plan, Refusal, Skip, make_plan, result_time
 from raddle.workloads.media.probe import probe
 from raddle.workloads.media.replace.claims import claim
@@ -199,6 +200,9 @@ class Work:
         count = len(self.policy.steps)
         for number, step in enumerate(self.policy.steps, 1):
             plan = make_plan(state.media, step, self.policy)
+            if (closer := seen_closely(state.media, (plan,))) is not state.media:
+                state.media = closer
+                plan = make_plan(closer, step, self.policy)
             if isinstance(plan, Refusal):
                 raise RaddleError(f"step {number}: {plan.reason}")
             if isinstance(plan, Skip):
@@ -220,7 +224,7 @@ class Work:
         try:
             return self._step(state, plan, programs, where)
         except _ToolFailed:
-            if not _may_fall_back(plan) or programs.software() == programs:
+            if not _may_fall_back(plan) or programs.software().encoders == programs.encoders:
                 raise
         state.attempts = 2
         note = "the hardware encoder failed; encoded by the CPU"

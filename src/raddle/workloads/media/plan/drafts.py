@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from raddle.workloads.media.values import Hdr
+
 if TYPE_CHECKING:
     from raddle.workloads.media.plan.values import Encode
     from raddle.workloads.media.policy.values import Words
@@ -18,7 +20,6 @@ __all__ = [
     "begun",
     "encoded",
     "is_chapter_track",
-    "keeps_fields",
     "natural",
     "stands_last",
 ]
@@ -98,11 +99,6 @@ def begun(file: MediaFile, words: Words) -> State:
     return State(file=file, words=words, drafts=drafts, tags=dict(file.tags))
 
 
-def keeps_fields(codec: str, hardware: str) -> bool:
-    """Whether the encoder for it says of interlaced pictures that they are."""
-    return codec == "h264" and hardware == "none"
-
-
 def encoded(stream: Stream, encode: Encode) -> Stream:
     """Return what a stream is once it is encoded so. A picture that is stored on its side is stored upright then."""
     options = dict(encode.options)
@@ -120,7 +116,9 @@ def encoded(stream: Stream, encode: Encode) -> Stream:
         height=number("height", stream.height),
         rotation=None,
         mirrored=False,
-        interlaced=stream.interlaced and keeps_fields(encode.to, options.get("hardware", "none")),
+        interlaced=stream.interlaced and "deinterlace" not in options,
+        dolby_vision="",
+        hdr=replace(stream.hdr or Hdr(), dynamic=()),
         channels=channels,
         channel_layout=stream.channel_layout if channels == stream.channels else "",
     )

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from raddle.workloads.media.plan.asking import holds, language_of, selects
-from raddle.workloads.media.plan.drafts import Draft, Refused, encoded, keeps_fields
+from raddle.workloads.media.plan.drafts import Draft, Refused, encoded
+from raddle.workloads.media.plan.keeping import left_alone
 from raddle.workloads.media.plan.roles import role
 from raddle.workloads.media.plan.values import Encode
 from raddle.workloads.media.plan.words import stream_name
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_audio", "audio", "audio_encode", "video"]
 
-_HDR: Final = frozenset({"smpte2084", "arib-std-b67"})
 _TITLES: Final = {1: "Mono", 2: "Stereo", 6: "5.1", 8: "7.1"}
 
 
@@ -41,21 +41,13 @@ def video(state: State, wish: Video) -> State:
         size = _fitted(now, wish)
         if size is None and matches(now, (wish.to, *wish.copy)):
             continue
-        _check_hdr(state, draft, wish)
+        if left := left_alone(state.file, draft, wish):
+            state = state.warned(left)
+            continue
         _check_turn(state, draft)
-        state = state.warned(*_left_behind(draft.now, wish), *_without_fields(state, draft, wish))
-        encode = Encode(to=wish.to, options=_picture_options(wish, size))
+        encode = Encode(to=wish.to, options=_picture_options(now, wish, size))
         changed[place] = replace(draft, now=encoded(now, encode), encode=encode)
     return state.each(changed)
-
-
-def _check_hdr(state: State, draft: Draft, wish: Video) -> None:
-    transfer = dict(draft.now.colour).get("color_transfer", "")
-    if wish.to == "h264" and transfer in _HDR and wish.hdr == "keep":
-        raise Refused(
-            f"video.to=h264 cannot keep the high dynamic range of {stream_name(state.file, draft.source)}"
-            f" (color_transfer={transfer}); use hevc, av1 or vp9, or say hdr: lose"
-        )
 
 
 def _check_turn(state: State, draft: Draft) -> None:
@@ -64,24 +56,6 @@ def _check_turn(state: State, draft: Draft) -> None:
             f"{stream_name(state.file, draft.source)} is turned by {draft.now.rotation} degrees: encoded upright it"
             " would lose its corners; leave it out with video.unless"
         )
-
-
-def _left_behind(now: Stream, wish: Video) -> tuple[str, ...]:
-    """Return what an encode does not carry: it stands in the old stream, and no encoder here takes it over."""
-    if dict(now.colour).get("color_transfer") != "smpte2084" or wish.to == "h264":
-        return ()
-    lost = "what the source says of its mastering and its brightest frames (HDR10, HDR10+, Dolby Vision) does not"
-    return (f"video.to={wish.to}: the colours of the high dynamic range stay; {lost}",)
-
-
-def _without_fields(state: State, draft: Draft, wish: Video) -> tuple[str, ...]:
-    if not draft.now.interlaced or keeps_fields(wish.to, wish.hardware):
-        return ()
-    text = (
-        f"video.to={wish.to}: {stream_name(state.file, draft.source)} is interlaced, and the result does not say so:"
-        " players may show combs. h264 in software says it; unless: {exists: {interlaced: true}} leaves it alone"
-    )
-    return (text,)
 
 
 def _fitted(now: Stream, wish: Video) -> tuple[int, int] | None:
@@ -101,8 +75,9 @@ def _limits(now: Stream, wish: Video) -> tuple[tuple[int | None, int], tuple[int
     return (wish.max_width, now.width or 0), (wish.max_height, now.height or 0)
 
 
-def _picture_options(wish: Video, size: tuple[int, int] | None) -> tuple[tuple[str, str], ...]:
+def _picture_options(now: Stream, wish: Video, size: tuple[int, int] | None) -> tuple[tuple[str, str], ...]:
     hardware = wish.hardware != "none"
+    static = now.hdr is not None and now.hdr.static
     return _options(
         crf=wish.crf,
         bitrate=wish.bitrate,
@@ -117,6 +92,8 @@ def _picture_options(wish: Video, size: tuple[int, int] | None) -> tuple[tuple[s
         max_height=wish.max_height if size else None,
         width=size[0] if size else None,
         height=size[1] if size else None,
+        hdr="keep" if static and wish.hdr != "lose" else None,
+        deinterlace=True if now.interlaced and wish.interlaced == "deinterlace" else None,
     )
 
 

@@ -22,7 +22,8 @@ class Encode:
     `options` hold text by the policy's names, sorted, only those that apply to this stream: `crf` or `bitrate` (bit/s,
     digits), `max_bitrate` (bit/s), `preset`, `tune`, `two_pass` ("true"), `threads`, `hardware`
     ("auto", "nvenc", "qsv", "vaapi"), `hardware_fallback` ("true", "false"), `max_width` and `max_height` (only when
-    the source is larger) with the exact even `width` and `height` that follow, `channels` (of the result).
+    the source is larger) with the exact even `width` and `height` that follow, `channels` (of the result), `hdr`
+    ("keep": the result has to say of its mastering what the source says), `deinterlace` ("true").
     """
 
     #: ffmpeg's encoder family: "hevc", "h264", "av1", "vp9", "aac", "opus", "ac3", "eac3", "flac", "mov_text", "subrip"

@@ -136,7 +136,8 @@ _VIDEO: Final = shape(
     threads=threads,
     hardware=one_of("none", "auto", "nvenc", "qsv", "vaapi"),
     hardware_fallback=flag,
-    hdr=one_of("keep", "lose"),
+    hdr=one_of("keep", "leave", "lose"),
+    interlaced=one_of("keep", "leave", "deinterlace"),
     unless=condition,
 )
 _SOURCE: Final = shape(

@@ -179,7 +179,10 @@ class Video:
     threads: int | None = None
     hardware: Literal["none", "auto", "nvenc", "qsv", "vaapi"] = "none"
     hardware_fallback: bool = True
-    hdr: Literal["keep", "lose"] = "keep"
+    #: pictures whose dynamic range cannot be kept: refused, left as they are, or encoded
+    hdr: Literal["keep", "leave", "lose"] = "keep"
+    #: interlaced pictures that cannot stay so: refused, or left as they are; or all made progressive
+    interlaced: Literal["keep", "leave", "deinterlace"] = "keep"
     unless: Condition | None = None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from raddle.errors import ConfigError
 from raddle.workloads.media.tools.programs import HARDWARE
+from raddle.workloads.media.values import Hdr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from raddle.workloads.media.tools.programs import Programs
     from raddle.workloads.media.values import Stream
 
-__all__ = ["Phase", "encode_options", "encoder_for", "scale_filter", "two_passes"]
+__all__ = ["Phase", "encode_options", "encoder_for", "picture_filter", "two_passes"]
 
 #: 1 or 2 of two passes, and the path that the names of its figures begin with
 Phase = tuple[int, str] | None
@@ -53,6 +54,11 @@ _AUDIO_RATES: Final[Mapping[str, tuple[int, int]]] = {
     "mp3": (96_000, 320_000),
 }
 _MOST_CHANNELS: Final[Mapping[str, int]] = {"ac3": 6, "eac3": 6, "mp3": 2}
+#: encoders that are told what the source says of its mastering; hardware is not among them
+_SAY_MASTERING: Final = frozenset({"libx265", "libsvtav1"})
+#: ffmpeg's release that no longer copies the source's record of Dolby Vision to encoded pictures, and that can be told
+#: not to make one anew
+_DROPS_DOLBY: Final = (8, 0)
 _TWO_PASSES: Final = frozenset({"libx264", "libx265", "libvpx-vp9", "libaom-av1"})
 #: ffmpeg's release that has -fps_mode; -vsync went later
 _FPS_MODE: Final = (5, 1)
@@ -74,6 +80,8 @@ def encoder_for(encode: Encode, programs: Programs) -> str:
         ConfigError: this ffmpeg has none for it, or the hardware that was asked for is not there
     """
     hardware = encode.option("hardware") or "none"
+    if encode.option("hdr") == "keep":
+        return _that_says_mastering(encode, hardware, programs)
     kinds = () if hardware == "none" else HARDWARE if hardware == "auto" else (hardware,)
     for name in (f"{encode.to}_{kind}" for kind in kinds):
         if name in programs.encoders:
@@ -89,6 +97,21 @@ def encoder_for(encode: Encode, programs: Programs) -> str:
     raise ConfigError(
         f"codec={encode.to!r}: {programs.ffmpeg} ({programs.ffmpeg_version}) has no encoder {' or '.join(names)}: "
         "install another ffmpeg, or choose another codec"
+    )
+
+
+def _that_says_mastering(encode: Encode, hardware: str, programs: Programs) -> str:
+    if hardware != "none" and encode.option("hardware_fallback") == "false":
+        raise ConfigError(
+            f"hardware={hardware!r} cannot keep what the source says of its mastering (HDR10): allow hardware_fallback,"
+            " or say hdr: lose or hdr: leave"
+        )
+    for name in _ENCODERS.get(encode.to, ()):
+        if name in programs.encoders & _SAY_MASTERING:
+            return name
+    raise ConfigError(
+        f"codec={encode.to!r}: {programs.ffmpeg} ({programs.ffmpeg_version}) has no encoder that keeps what the source"
+        f" says of its mastering (HDR10): install one with {' or '.join(sorted(_SAY_MASTERING))}, or say hdr: lose"
     )
 
 
@@ -114,9 +137,26 @@ def encode_options(
     options = dict(encode.options)
     argv = [f"-c:{place}", encoder]
     if stream.kind == "video":
+        argv += _without_dolby(stream, encoder, place, programs)
         argv += _video(stream, encoder, options, place=place, threads=threads, phase=phase)
         return [*argv, *_every_frame(place, programs.ffmpeg_release)]
     return [*argv, *_audio(stream, encode.to, options, place)] if stream.kind == "audio" else argv
+
+
+def _without_dolby(stream: Stream, encoder: str, place: int, programs: Programs) -> list[str]:
+    """Return what makes no Dolby Vision of pictures that lose theirs.
+
+    Raises:
+        ConfigError: this ffmpeg would leave the record of it in a result that holds none
+    """
+    if not stream.dolby_vision and "Dolby Vision" not in (stream.hdr or Hdr()).dynamic:
+        return []
+    if programs.ffmpeg_release < _DROPS_DOLBY:
+        raise ConfigError(
+            f"ffmpeg={programs.ffmpeg!r} ({programs.ffmpeg_version}) would go on calling the picture Dolby Vision,"
+            " which is lost: name ffmpeg 8 or newer in [media] ffmpeg (imageio-ffmpeg brings one), or say hdr: leave"
+        )
+    return [f"-dolbyvision:{place}", "0"] if encoder in _SAY_MASTERING else []
 
 
 def _every_frame(place: int, release: tuple[int, int]) -> list[str]:
@@ -128,14 +168,20 @@ def _every_frame(place: int, release: tuple[int, int]) -> list[str]:
     return [*mode, f"-enc_time_base:{place}", "demux" if release >= _TIME_BASE_BY_NAME else "-1"]
 
 
-def scale_filter(stream: Stream, options: Mapping[str, str]) -> str:
-    """Return the filter that gives the picture its new size, "" if it keeps the old; never one that enlarges it."""
+def picture_filter(stream: Stream, options: Mapping[str, str]) -> str:
+    """Return what is done to the picture itself, "" for nothing: deinterlaced, made smaller; never enlarged."""
     old_width, old_height = stream.width or 0, stream.height or 0
     width, height = int(options.get("width") or old_width), int(options.get("height") or old_height)
+    filters = ["bwdif=mode=send_frame:deint=interlaced"] if "deinterlace" in options else []
+    # else a change of the pixel format would make "tv" of it, whatever the result says
+    ranges = ["out_range=pc"] if dict(stream.colour).get("color_range") == "pc" else []
     if 0 < width <= old_width and 0 < height <= old_height and (width, height) != (old_width, old_height):
-        fields = ":interl=-1" if stream.interlaced else ""  # lines of one time are not mixed with those of another
-        return f"scale=w={width}:h={height}{fields}"  # ffmpeg has turned it upright before
-    return "crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0" if old_width % 2 or old_height % 2 else ""
+        fields = ["interl=-1"] if stream.interlaced and not filters else []  # lines of two times are not mixed
+        filters.append("scale=" + ":".join([f"w={width}:h={height}", *fields, *ranges]))  # turned upright before
+    else:
+        filters += ["crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0"] if old_width % 2 or old_height % 2 else []
+        filters += ["scale=out_range=pc"] if ranges else []
+    return ",".join(filters)
 
 
 def _video(
@@ -146,14 +192,14 @@ def _video(
     if options.get("tune"):
         argv += [f"-tune:{place}", options["tune"]]
     argv += _private(encoder, int(options.get("threads") or threads or 0), stream, place, phase)
-    if stream.interlaced and encoder == "libx264":
+    if stream.interlaced and "deinterlace" not in options and encoder == "libx264":
         argv += [f"-flags:{place}", "+ilme+ildct"]  # else players would not know that there are fields
     pixels = _pixel_format(stream, encoder)
-    scaling = scale_filter(stream, options)
+    filters = picture_filter(stream, options)
     if kind == "vaapi":
-        argv += [f"-filter:{place}", ",".join([*filter(None, [scaling]), f"format={pixels}", "hwupload"])]
+        argv += [f"-filter:{place}", ",".join([*filter(None, [filters]), f"format={pixels}", "hwupload"])]
     else:
-        argv += [f"-filter:{place}", scaling] if scaling else []
+        argv += [f"-filter:{place}", filters] if filters else []
         argv += [f"-pix_fmt:{place}", pixels]
     for name, value in stream.colour:
         if name in _COLOUR:
@@ -198,22 +244,36 @@ def _private(encoder: str, threads: int, stream: Stream, place: int, phase: Phas
         params = ["log-level=error", *([f"pools={threads}"] if threads else [])]
         if dict(stream.colour).get("color_transfer") == "smpte2084" and stream.pixel_format.startswith("yuv420p1"):
             params += ["hdr-opt=1", "repeat-headers=1"]
+        params += _mastering(stream.hdr or Hdr(), ("master-display", "max-cll"), colour=1, light=1)
         if phase is not None:
             stats = re.sub(r"([\\':=])", r"\\\1", phase[1])
             params += [f"pass={phase[0]}", f"stats={stats}"]
         return [f"-x265-params:{place}", ":".join(params)]
     passes = [f"-pass:{place}", str(phase[0]), f"-passlogfile:{place}", phase[1]] if phase else []
     if encoder == "libsvtav1":
-        return [f"-svtav1-params:{place}", f"lp={threads}"] if threads else []
+        params = [f"lp={threads}"] if threads else []
+        params += _mastering(stream.hdr or Hdr(), ("mastering-display", "content-light"), colour=50_000, light=10_000)
+        return [f"-svtav1-params:{place}", ":".join(params)] if params else []
     return [*passes, *([f"-threads:{place}", str(threads)] if threads else [])]
 
 
+def _mastering(hdr: Hdr, names: tuple[str, str], *, colour: int, light: int) -> list[str]:
+    """Return what the source says of its mastering; encoders want it in these parts of the units of `Hdr`."""
+    said: list[str] = []
+    if hdr.mastering:
+        *xy, brightest, darkest = hdr.mastering
+        red, green, blue, white = (
+            f"({x / colour:.10g},{y / colour:.10g})" for x, y in zip(xy[::2], xy[1::2], strict=True)
+        )
+        said.append(f"{names[0]}=G{green}B{blue}R{red}WP{white}L({brightest / light:.10g},{darkest / light:.10g})")
+    return [*said, f"{names[1]}={hdr.light[0]},{hdr.light[1]}"] if hdr.light else said
+
+
 def _pixel_format(stream: Stream, encoder: str) -> str:
-    deep = any(mark in stream.pixel_format for mark in ("p10", "p12", "p14", "p16", "p010"))
     if encoder.endswith(tuple(f"_{kind}" for kind in HARDWARE)):
-        return "p010le" if deep and not encoder.startswith("h264") else "nv12"
+        return "p010le" if stream.deep and not encoder.startswith("h264") else "nv12"
     if encoder in _ONLY_420 or not stream.pixel_format.startswith("yuv"):
-        return "yuv420p10le" if deep else "yuv420p"
+        return "yuv420p10le" if stream.deep else "yuv420p"
     return stream.pixel_format
 
 

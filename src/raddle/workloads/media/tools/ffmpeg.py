@@ -117,7 +117,7 @@ def ffmpeg_arguments(
             phase = (2, figures[output.source]) if output.source in figures else None
             argv += encode_options(source, output.codec, place, programs, threads=threads, phase=phase)
         elif output.source not in pictures:
-            argv += _copied(source, plan, place, moves_opus=programs.moves_opus)
+            argv += _copied(source, plan, place, programs)
         argv += _named(source, output, place, plan)
     if plan.chapters:
         for number, chapter in enumerate(plan.source.chapters):
@@ -152,9 +152,9 @@ def _within_matroska(plan: Plan) -> bool:
     return {plan.source.container, plan.container} <= {"mkv", "webm"}
 
 
-def _copied(source: Stream, plan: Plan, place: int, *, moves_opus: bool) -> list[str]:
+def _copied(source: Stream, plan: Plan, place: int, programs: Programs) -> list[str]:
     argv = [f"-c:{place}", "copy"]
-    if source.codec == "opus" and moves_opus and _within_matroska(plan):
+    if source.codec == "opus" and _within_matroska(plan) and programs.moves_opus:
         argv += [f"-bsf:{place}", f"setts=pts=PTS+{_OPUS_DELAY}:dts=DTS+{_OPUS_DELAY}"]
     if source.codec == "mpeg4" and plan.source.container == "avi":
         argv += [f"-bsf:{place}", "mpeg4_unpack_bframes"]

@@ -1,4 +1,4 @@
-"""Which programs are there, and what they can do; each is asked once."""
+"""Which programs are there, and what they can do; each is asked once, and only what is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 from raddle import run_process
 from raddle.errors import ConfigError, MissingExtra
 
-__all__ = ["HARDWARE", "RENDER_NODE", "Programs", "find_programs"]
+__all__ = ["HARDWARE", "RENDER_NODE", "Abilities", "Programs", "find_programs"]
 
 #: kinds of hardware encoding, in the order in which "auto" tries them
 HARDWARE: Final = ("nvenc", "qsv", "vaapi")
@@ -22,32 +22,78 @@ RENDER_NODE: Final = "/dev/dri/renderD128"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What an ffmpeg says and shows of itself."""
+
+    #: 7.1, 5.1.9-0+deb12u1, n6.0 ...
+    version: str
+    #: names of its encoders: libx265, aac, hevc_nvenc ...
+    encoders: frozenset[str]
+    #: it moves copied Opus by its codec delay, 6.5 ms as a rule, with every copy
+    moves_opus: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """What `commands` may use. Paths are absolute."""
+    """What `commands` may use. Paths are absolute.
+
+    A program is asked what it can when that is first needed, and answers are kept as long as it does not change. They
+    are not kept on the disk: another libavcodec below the same ffmpeg would not be noticed.
+    """
 
     ffmpeg: str
-    ffmpeg_version: str
-    #: names of ffmpeg's encoders: libx265, aac, hevc_nvenc ...; of the hardware ones only those that encoded a frame
-    encoders: frozenset[str]
     #: imageio-ffmpeg's, because no other was found
     bundled: bool = False
     mkvmerge: str | None = None
     mkvpropedit: str | None = None
-    mkvtoolnix_version: str = ""
-    #: this ffmpeg moves copied Opus by its codec delay, 6.5 ms as a rule, with every copy
-    moves_opus: bool = False
-    #: copies a file, sharing its blocks where the file system can
-    copy: tuple[str, ...] = ("cp", "--")
+    #: hardware encoders may be used, of those that encode a frame here
+    hardware: bool = False
+    #: None: it is asked
+    known: Abilities | None = None
 
     def software(self) -> Programs:
         """Return the same without hardware encoders, for another try after one of them failed."""
-        return replace(self, encoders=frozenset(name for name in self.encoders if not _is_hardware(name)))
+        return replace(self, hardware=False)
+
+    @property
+    def encoders(self) -> frozenset[str]:
+        """Return the names of ffmpeg's encoders that can be used.
+
+        Raises:
+            ConfigError: it does not run
+        """
+        found = self.known.encoders if self.known else _told(self.ffmpeg, _mark(self.ffmpeg))[1]
+        return frozenset(name for name in found if not _is_hardware(name) or (self.hardware and self._works(name)))
+
+    def _works(self, name: str) -> bool:
+        return self.known is not None or _tried(self.ffmpeg, _mark(self.ffmpeg), name)
+
+    @property
+    def ffmpeg_version(self) -> str:
+        """Return what ffmpeg calls its version.
+
+        Raises:
+            ConfigError: it does not run
+        """
+        return self.known.version if self.known else _told(self.ffmpeg, _mark(self.ffmpeg))[0]
 
     @property
     def ffmpeg_release(self) -> tuple[int, int]:
         """Return the release as numbers; what has none (a build from a repository) counts as new."""
         found = re.match(r"n?(\d+)\.(\d+)", self.ffmpeg_version)
         return (int(found[1]), int(found[2])) if found else (99, 0)
+
+    @property
+    def moves_opus(self) -> bool:
+        """Whether this ffmpeg moves copied Opus."""
+        if self.known:
+            return self.known.moves_opus
+        return "libopus" in self.encoders and _moves_opus(self.ffmpeg, _mark(self.ffmpeg))
+
+    @property
+    def copy(self) -> tuple[str, ...]:
+        """Return what copies a file, sharing its blocks where the file system can."""
+        return _copy()
 
 
 def find_programs(
@@ -58,37 +104,28 @@ def find_programs(
     mkvtoolnix: bool = True,
     hardware: bool = False,
 ) -> Programs:
-    """Find the programs and ask them what they can; answers are kept as long as the programs do not change.
+    """Find the programs; those that were named are asked whether they are what they are called.
 
     Args:
         ffmpeg: path or name; default: ffmpeg of PATH, else the one that imageio-ffmpeg brings
         mkvmerge: path or name; default: that of PATH, if there
         mkvpropedit: as mkvmerge
         mkvtoolnix: False to leave both alone, even if there
-        hardware: try which hardware encoders work, by one frame each (about a second)
+        hardware: hardware encoders may be used; each is tried with one frame when encoders are first asked for
 
     Raises:
         ConfigError: a program that was named is not there or does not run
         MissingExtra: no ffmpeg anywhere
     """
     path, bundled = _find_ffmpeg(ffmpeg)
-    version = _version(path, _mark(path), "-version", r"ffmpeg version (\S+)")
-    encoders = _encoders(path, _mark(path))
-    works = {name for name in encoders if hardware and _is_hardware(name) and _tried(path, _mark(path), name)}
+    if ffmpeg is not None:
+        _told(path, _mark(path))
     merge = _find("mkvmerge", mkvmerge) if mkvtoolnix else None
     edit = _find("mkvpropedit", mkvpropedit) if mkvtoolnix else None
-    muxer = merge or edit
-    return Programs(
-        ffmpeg=path,
-        ffmpeg_version=version,
-        encoders=frozenset({name for name in encoders if not _is_hardware(name)} | works),
-        bundled=bundled,
-        mkvmerge=merge,
-        mkvpropedit=edit,
-        mkvtoolnix_version=_version(muxer, _mark(muxer), "--version", r"\S+ v(\S+)") if muxer else "",
-        moves_opus="libopus" in encoders and _moves_opus(path, _mark(path)),
-        copy=_copy(),
-    )
+    for found, named in ((merge, mkvmerge), (edit, mkvpropedit)):
+        if found and named is not None:
+            _version(found, _mark(found))
+    return Programs(ffmpeg=path, bundled=bundled, mkvmerge=merge, mkvpropedit=edit, hardware=hardware)
 
 
 def _is_hardware(encoder: str) -> bool:
@@ -127,22 +164,29 @@ def _ask(argv: list[str]) -> str:
     if done.returncode:
         last = (str(done.stderr).strip() or "no message").splitlines()[-1]
         raise ConfigError(f"program={argv[0]!r} does not run: exit code {done.returncode}, {last}")
-    return str(done.stdout)
+    return f"{done.stderr}{done.stdout}"
 
 
 @functools.cache
-def _version(path: str, _mark: tuple[int, int], option: str, pattern: str) -> str:
-    text = _ask([path, option])
+def _told(path: str, _mark: tuple[int, int]) -> tuple[str, frozenset[str]]:
+    """Return ffmpeg's version and the names of its encoders, of one call."""
+    text = _ask([path, "-encoders"])
+    return _said(path, text, r"ffmpeg version (\S+)"), frozenset(
+        re.findall(r"^ [VAS][A-Z.]{5} (\w\S*)", text, re.MULTILINE)
+    )
+
+
+@functools.cache
+def _version(path: str, _mark: tuple[int, int]) -> str:
+    """Return mkvmerge's or mkvpropedit's version."""
+    return _said(path, _ask([path, "--version"]), r"\S+ v(\S+)")
+
+
+def _said(path: str, text: str, pattern: str) -> str:
     found = re.match(pattern, text)
     if found is None:
-        raise ConfigError(f"program={path!r} is not the one expected: it says {text[:60]!r} to {option}")
+        raise ConfigError(f"program={path!r} is not the one expected: it says {text[:60]!r} of itself")
     return found[1]
-
-
-@functools.cache
-def _encoders(path: str, _mark: tuple[int, int]) -> frozenset[str]:
-    text = _ask([path, "-hide_banner", "-v", "error", "-encoders"])
-    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\w\S*)", text, re.MULTILINE))
 
 
 @functools.cache
@@ -166,9 +210,16 @@ def _moves_opus(path: str, _mark: tuple[int, int]) -> bool:
         copied = ["-c", "copy", "-avoid_negative_ts", "disabled", "-f", "matroska", second]
         _ask([*quiet, "-f", "lavfi", "-i", "sine=duration=0.1", "-c:a", "libopus", "-f", "matroska", first])
         _ask([*quiet, "-copyts", "-i", first, *copied])
-        told = [_ask([*quiet, "-copyts", "-i", name, "-c", "copy", "-f", "framecrc", "-"]) for name in (first, second)]
-    begins = [[line.split(",")[2] for line in text.splitlines() if line[:1] != "#"][:1] for text in told]
-    return begins[0] != begins[1]
+        return _begins(first) != _begins(second)
+
+
+def _begins(name: str) -> int | None:
+    """Return when the first packet of a file begins, in the units of its stream."""
+    import av
+
+    with av.open(name, format="matroska") as container:
+        begin: int | None = next(container.demux()).pts
+        return begin
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from raddle import errors
-from raddle.workloads.weights.tables import no_such, number, shaped
+from raddle.plugin.settings import no_such, number, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

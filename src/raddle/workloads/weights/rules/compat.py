@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from raddle.plugin.settings import number
 from raddle.workloads.weights.ingest.units import COMPAT_KG
 from raddle.workloads.weights.rules import compat_kernel as kernel
 from raddle.workloads.weights.rules.compiled import compiled
 from raddle.workloads.weights.rules.profiles import read_profile
-from raddle.workloads.weights.tables import number
 from raddle.workloads.weights.values import FIELDS, Filtered
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from raddle import errors
-from raddle.workloads.weights.tables import no_such
+from raddle.plugin.settings import no_such
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

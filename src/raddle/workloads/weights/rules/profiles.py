@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from raddle import errors
-from raddle.workloads.weights.tables import no_such, shaped
+from raddle.plugin.settings import no_such, shaped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,8 @@ def read_profile(rules: str, profile: str, shape: type[Shape]) -> Shape:
     Raises:
         ConfigError: no such profile, a key that does not exist or is missing, a value of the wrong type or out of range
     """
-    return shaped(_table(rules, profile), shape, where=f"profile={profile!r}")
+    missing = 'add it, or begin with `base = "balanced"`'
+    return shaped(_table(rules, profile), shape, where=f"profile={profile!r}", missing=missing)
 
 
 def _folder(rules: str) -> Traversable:

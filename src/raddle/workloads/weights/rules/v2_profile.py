@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from raddle import errors
+from raddle.plugin.settings import number
 from raddle.workloads.weights.rules.profiles import read_profile
-from raddle.workloads.weights.tables import number
 
 __all__ = ["SAFETY_FLOOR", "SOURCES", "Profile", "Source", "read_v2", "source_class", "sources"]
 
