@@ -573,12 +573,15 @@ def test_a_run_that_ends_early_still_gives_every_task_a_result() -> None:
     """Too many abandoned threads end a run; nothing is missing from the results."""
     encryptor = Encryptor()
     try:
-        results = made(encryptor, workers=70, timeout=0.3).encrypt_batch([task("wait.png") for _ in range(80)])
+        results = made(encryptor, workers=70, timeout=0.3).encrypt_batch([task("wait.png") for _ in range(200)])
     finally:
         encryptor.go.set()
-    assert len(results) == 80
+    assert len(results) == 200
     assert not any(result.success for result in results)
-    assert {result.status for result in results} == {"timed_out", "cancelled"}
+    # what was started, what the run had taken, and what it had not
+    statuses = {result.status for result in results}
+    assert "timed_out" in statuses
+    assert statuses & {"cancelled", "failed"}
     assert all("abandoned" in result.error for result in results), "each says why"
 
 
