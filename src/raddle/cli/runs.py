@@ -10,7 +10,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from raddle import ConfigError, Status
 from raddle.cli._account import clock_time
@@ -20,6 +19,7 @@ from raddle.cli._history import AsJson, Journal, Which, complete_run, find_run, 
 from raddle.cli._outputs import dump
 from raddle.cli._watched import problem
 from raddle.journal.history import History, OutcomeRow, RunRow
+from raddle.plugin.command_line import application
 from raddle.progress._text import one_line
 from raddle.progress.line import duration, is_terminal
 
@@ -30,8 +30,6 @@ __all__ = ["app"]
 
 _NOT_OK = (Status.FAILED, Status.TIMED_OUT, Status.CRASHED)
 _HEAD = ("id", "name", "state", "started", "took", "ok", "not ok", "of", "backend")
-#: characters of a help, more than any has
-_WHOLE = 1000
 #: on a narrow terminal, the first of these first
 _LEFT_OUT = ("backend", "started", "took", "of")
 Compared = Annotated[
@@ -52,21 +50,8 @@ Exit codes:
 """
 
 
-class _Commands(TyperGroup):
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write what each command does to its end; it would be cut at the width of a line."""
-        with formatter.section("Commands"):
-            found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
-            formatter.write_dl([(name, each.get_short_help_str(_WHOLE)) for name, each in found.items() if each])
-
-
-app = typer.Typer(
-    cls=_Commands,
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Look into a journal, also while a run writes to it.",
+app = application(
+    "Look into a journal, also while a run writes to it.",
     epilog="\b\nExamples:\n  raddle runs list --journal runs.db\n  raddle runs watch\n  raddle runs show thumbs",
 )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from raddle.errors import RaddleError
 
@@ -56,11 +57,24 @@ CLOSED: Final = 128 + signal.SIGPIPE
 #: how a run with --journal goes on after an interruption, for `ending`
 RESUME: Final = "with --journal, run it again with --resume to go on"
 
+#: characters of a help, more than any has
+_WHOLE: Final = 1000
 
-def application(text: str) -> typer.Typer:
+
+class _Commands(TyperGroup):
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each command does to its end; it would be cut at the width of a line."""
+        with formatter.section("Commands"):
+            found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+            formatter.write_dl([(name, each.get_short_help_str(_WHOLE)) for name, each in found.items() if each])
+
+
+def application(text: str, *, epilog: str | None = None) -> typer.Typer:
     """Return an application that looks and behaves as the commands of raddle do; `text` is its help."""
     return typer.Typer(
+        cls=_Commands,
         help=text,
+        epilog=epilog,
         add_completion=False,
         no_args_is_help=True,
         rich_markup_mode=None,
