@@ -81,7 +81,8 @@ def test_by_hand_is_as_installed(installed: Path, tmp_path: Path) -> None:
 
 
 def test_raddle_knows_the_command(run: Raddle) -> None:
-    assert "checksums" in run("--help").stdout
+    listed = " ".join(run("--help").stdout.split())
+    assert "checksums SHA-256 of all files of a folder, in parallel, with resume" in listed
     assert {"make", "verify"} <= set(run("checksums", "--help").stdout.split())
 
 

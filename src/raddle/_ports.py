@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -192,16 +192,3 @@ class Observer(Protocol):
     """Somebody who watches. Whatever it raises is contained and never harms the run."""
 
     def __call__(self, event: Observed, /) -> None: ...
-
-
-class Workload(Protocol):
-    """A ready-made use of raddle, found through the entry-point group `raddle.workloads`."""
-
-    #: the command: `raddle NAME ...`
-    name: str
-    #: one line for `raddle --help`
-    summary: str
-
-    def cli(self) -> Any:
-        """Return the Typer application that `raddle NAME` runs."""
-        ...

@@ -179,8 +179,11 @@ def test_completion_of_a_workload_that_is_not_all_there(tmp_path: Path) -> None:
     told = _run(["gone"], **there)
     assert (told.returncode, told.stderr) == (
         2,
-        "raddle: 'gone_for_good', which 'gone' needs, is not installed: pip install 'raddle[gone]'\n",
+        "raddle: workload='gone': gone needs 'gone_for_good': pip install it\n",
     )
+    listed = _run(["--help"], **there)
+    assert listed.returncode == 0
+    assert "cannot be imported: ModuleNotFoundError" in " ".join(listed.stdout.split())
     for line, offered in (("raddle go", "gone\n"), ("raddle gone ", "")):
         place = str(line.count(" "))
         done = _run([], COMP_WORDS=line, COMP_CWORD=place, _RADDLE_COMPLETE="complete_bash", **there)

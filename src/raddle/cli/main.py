@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from raddle.cli import _exit
-from raddle.errors import MissingExtra, RaddleError
+from raddle.errors import ConfigError, MissingExtra, RaddleError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,14 +56,14 @@ class Commands(TyperGroup):
         return None if entry is None else workload_command(entry)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands for `--help`, again without imports."""
+        """Write the list of commands for `--help`, again without imports, but for the packages of others."""
         found = workloads()
         with formatter.section("Commands"):
             formatter.write_dl(list(_OWN.items()))
         others = [name for name in self.list_commands(ctx) if name not in _OWN]
         if others:
             with formatter.section("Workloads"):
-                formatter.write_dl([(name, _SHIPPED.get(name) or f"from {found[name].value}") for name in others])
+                formatter.write_dl([(name, _SHIPPED.get(name) or _summary(found[name])) for name in others])
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """Offer the names of the commands, once more without imports."""
@@ -182,4 +182,15 @@ def workload_command(entry: EntryPoint) -> Any:
     except ImportError as error:
         if isinstance(error, RaddleError) or error.name is None:
             raise
-        raise MissingExtra(f"{error.name!r}, which {entry.name!r} needs,", entry.name) from error
+        if entry.name in _SHIPPED:
+            raise MissingExtra(f"{error.name!r}, which {entry.name!r} needs,", entry.name) from error
+        package = entry.dist.name if entry.dist else entry.module
+        raise ConfigError(f"workload={entry.name!r}: {package} needs {error.name!r}: pip install it") from error
+
+
+def _summary(entry: EntryPoint) -> str:
+    """Return what a workload says of itself; a package is light, or its worker processes would not be."""
+    try:
+        return str(entry.load().summary)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others are to be listed
+        return f"cannot be imported: {type(error).__name__}: {error}"
