@@ -11,6 +11,7 @@ import pytest
 
 import raddle
 from raddle.errors import ConfigError, MissingExtra
+from raddle.journal.history import History
 from raddle.workloads.classify.batch.inputs import Catalogue, Entry
 from raddle.workloads.classify.batch.outputs import FIELDS, label_fields, output_row, writer
 from raddle.workloads.classify.batch.run import BatchOptions, Totals, run_batch
@@ -132,6 +133,13 @@ def test_what_the_journal_has_is_not_done_again(tmp_path: Path) -> None:
     _, totals = label_all(entries, third, journal=journal, resume="failed")
     assert third.asked == ["1"]
     assert totals.statuses == {"ok": 2, "failed": 1}
+    history = History(journal)
+    assert {row.label for made in history.runs() for row in history.outcomes(made.id)} == {
+        "0 sofa",
+        "1 wrong",
+        "2 bed",
+        "3 desk",
+    }
 
 
 def test_duplicates_are_labelled_and_flagged(tmp_path: Path) -> None:

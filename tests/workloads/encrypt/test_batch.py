@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("cryptography", reason="the extra `encrypt` is not installed")
 
 from raddle.errors import ConfigError
+from raddle.journal.history import History
 from raddle.workloads.encrypt.batch.plan import content_id, make_folders, plan
 from raddle.workloads.encrypt.batch.published import Published
 from raddle.workloads.encrypt.batch_key import IDENTITY_FILE
@@ -186,7 +187,7 @@ SESSION = """
     class Dying(Seal):
         def __call__(self, job):
             done = Seal.__call__(self, job)
-            if os.environ["DIE"] in job.source:
+            if job.source.endswith(os.environ["DIE"]):
                 os.kill(os.getpid(), signal.SIGKILL)
             return done
 
@@ -269,6 +270,8 @@ def test_other_options_are_another_item(tmp_path: Path) -> None:
     run(*words)
     assert "never overwritten" in run(*words, "--resume", "--armor", code=1).stderr
     assert "1 of them taken" in run(*words, "--resume").stdout
+    history = History(tmp_path / "runs.db")
+    assert {row.label for made in history.runs() for row in history.outcomes(made.id)} == {"seal a.age"}
 
 
 def test_resume_without_a_journal_is_refused(tmp_path: Path) -> None:

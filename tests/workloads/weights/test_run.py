@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 pl = pytest.importorskip("polars")
 
 import raddle  # noqa: E402
+from raddle.journal.history import History  # noqa: E402
 from raddle.workloads.weights import workload  # noqa: E402
 from raddle.workloads.weights.config import Config, VisualizationTable, VisualizationThreading, load_config  # noqa: E402
 from raddle.workloads.weights.files import page_name  # noqa: E402
@@ -176,6 +177,8 @@ def test_resume_notices_a_changed_input(tmp_path: Path) -> None:
     assert summary["engine"]["resumed"] == 0
     results = pl.read_parquet(tmp_path / "out/results.parquet")
     assert results["weight_kg"].to_list() == [70, 61]
+    history = History(journal)
+    assert [row.label for run in history.runs() for row in history.outcomes(run.id)] == ["users a to b"] * 2
 
 
 # ------------------------------------------------------------------------------------------------- from file to file

@@ -66,6 +66,11 @@ class FilterJob:
     #: the part outlives a power cut, as the journal does that will speak of it
     sync: bool = True
 
+    def __repr__(self) -> str:
+        """Return what views of progress show."""
+        first, last = self.chunk.users[0], self.chunk.users[-1]
+        return f"user {first}" if first == last else f"users {first} to {last}"
+
 
 @dataclass(frozen=True, slots=True)
 class RetroJob:
@@ -79,6 +84,10 @@ class RetroJob:
     options: RetroOptions
     report: bool = True
     sync: bool = True
+
+    def __repr__(self) -> str:
+        """Return what views of progress show."""
+        return f"again {Path(self.part).name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,10 @@ class PageJob:
     #: stands in the page, so that a page of other data is told from this one
     mark: str
     rules: tuple[str, str]
+
+    def __repr__(self) -> str:
+        """Return what views of progress show."""
+        return f"page of {self.user}"
 
 
 def chunk_digest(chunk: Chunk, *more: str) -> str:

@@ -45,6 +45,10 @@ class Entry:
     #: whether an earlier row has the same id
     duplicate: bool = False
 
+    def __repr__(self) -> str:
+        """Return what views of progress show."""
+        return f"{self.id} {self.product.name}" if self.product is not None else f"{self.id}: {self.error}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -47,9 +47,13 @@ class Job:
     #: of the target, below the output folder
     name: str
     #: options that change the output, as text
-    how: str = field(default="", repr=False)
+    how: str = ""
     #: see `content_id`; empty without a journal
-    content: bytes = field(default=b"", repr=False)
+    content: bytes = b""
+
+    def __repr__(self) -> str:
+        """Return what views of progress show."""
+        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
