@@ -264,7 +264,7 @@ class Raddle(Fixed):
 
     def ended(self, now: float, started: float, busy: int) -> None:
         if self.throttle:
-            self.throttle.succeeded(now, 1, started)
+            self.throttle.succeeded(now, 1, started, busy)
         else:
             self.climb.ended(now, 1, busy)
 

@@ -186,7 +186,7 @@ def test_nothing_is_held_back_before_a_rejection() -> None:
         assert throttle.permits(now) == 5
         assert throttle.wake_at(now) is None
         throttle.took(now, 1)
-        throttle.succeeded(now + 0.05, 1, now)
+        throttle.succeeded(now + 0.05, 1, now, 5)
     assert throttle.limit == 5
     assert throttle.reason == "not rejected so far"
 
@@ -227,11 +227,24 @@ def test_a_success_from_before_the_rejection_does_not_reset_the_wait() -> None:
     throttle = Throttle(limit=8, most=8)
     throttle.rejected(10.0, 9.0, None, 0.5)
     throttle.rejected(12.0, 11.0, None, 0.5)
-    throttle.succeeded(12.1, 1, 8.0)
+    throttle.succeeded(12.1, 1, 8.0, 5)
     throttle.rejected(14.0, 13.0, None, 0.5)
     assert throttle._streak == 3
-    throttle.succeeded(20.0, 1, 19.0)
+    throttle.succeeded(20.0, 1, 19.0, 5)
     assert throttle._streak == 0
+
+
+def test_the_ceiling_does_not_rise_where_nobody_goes() -> None:
+    throttle = Throttle(limit=10, most=64)
+    throttle.rejected(10.0, 9.9, 0.1, 0.0)
+    for _ in range(100):
+        throttle.succeeded(11.0, 1, 10.5, 3)
+    assert throttle.limit == 7
+    for _ in range(100):
+        throttle.succeeded(11.0, 1, 10.5, 4)
+    assert throttle.limit == 8, "half of it is in use no more"
+    throttle.succeeded(11.0, 10, 10.5, 8)
+    assert throttle.limit == 9
 
 
 def test_the_rate_of_the_service_is_found() -> None:
@@ -263,7 +276,7 @@ def against_a_service(throttle: Throttle, *, rate: float, seconds: float) -> tup
             _, _, started, ok = heapq.heappop(ends)
             if ok:
                 accepted += 1
-                throttle.succeeded(now, 1, started)
+                throttle.succeeded(now, 1, started, len(ends) + 1)
             else:
                 rejected += 1
                 throttle.rejected(now, started, None, chance.random())
@@ -289,7 +302,7 @@ def test_the_throttle_keeps_its_promises(
         now += passed
         started, before = now - age, throttle.limit
         if what == "ok":
-            throttle.succeeded(now, 1, started)
+            throttle.succeeded(now, 1, started, before)
             assert before <= throttle.limit <= before + 1
         elif what == "no":
             throttle.rejected(now, started, after, chance)

@@ -123,10 +123,10 @@ class Limiter:
         """Whether `accepted` is of interest."""
         return self._throttle is not None
 
-    def accepted(self, now: float, items: int, started: float) -> None:
+    def accepted(self, now: float, items: int, started: float, *, busy: int) -> None:
         """Say that so many items ended in any other way, the first of them started at `started`."""
         if self._throttle is not None:
-            self._throttle.succeeded(now, items, started)
+            self._throttle.succeeded(now, items, started, busy)
 
     def measured(self, event: events.Measured) -> None:
         """Take in what a worker saw of the first items; choose where the others run, once that is enough."""

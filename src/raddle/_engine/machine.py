@@ -252,7 +252,7 @@ class Machine:
             return
         self._attempts += 1
         if self._limiter.throttled:
-            self._limiter.accepted(self._now, 1, event.started)
+            self._limiter.accepted(self._now, 1, event.started, busy=self._slots.busy + 1)
         guilty = meant is not None or not asked
         if starved and guilty and not self._stopping and self._limiter.again(lot.positions[0]):
             self._waiting.put_alone(lot)
@@ -289,7 +289,7 @@ class Machine:
             outcomes, stored, retried = self._sort_out(chunk, ended, outcomes, stored)
         accepted = count - (self._rejected - rejected)
         if accepted and self._limiter.throttled:
-            self._limiter.accepted(self._now, accepted, ended.clock[0])
+            self._limiter.accepted(self._now, accepted, ended.clock[0], busy=self._slots.busy + 1)
         self._record(outcomes, stored, retried=retried, ended=[chunk.number, *(also_ended or ())])
 
     def _sort_out(

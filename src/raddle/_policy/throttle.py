@@ -18,9 +18,9 @@ class Throttle:
       retry mode), `rate(t) = c·(1 + (1 - β)·(t/K - 1)³)`: it falls to β·c, is back at c after K seconds, stays there
       for a while, and then looks for more. c is what the service was seen to grant: items that started between two
       rejections, by the time between them, averaged with the rate at the last. K grows with what a rejection costs.
-    - The ceiling: AIMD on the number of busy workers, +1 (or 10 %) per ceiling's worth of successes, x0.7 per
-      rejection; but only for a rejection that came while the rate left permits unused, or before a rate is known:
-      otherwise the rate was what admitted too much.
+    - The ceiling: AIMD on the number of busy workers, +1 (or 10 %) per ceiling's worth of successes while at least
+      half of it is in use, x0.7 per rejection; but only for a rejection that came while the rate left permits unused,
+      or before a rate is known: otherwise the rate was what admitted too much.
 
     Rate and ceiling fall at most once per round trip: a rejected attempt that started before the last fall does not
     count. Before the first rejection all is open. All times are seconds on one clock.
@@ -46,6 +46,8 @@ class Throttle:
     BURST_GROWTH = 1.05
     DECREASE = 0.7
     INCREASE = 0.1
+    #: the ceiling only rises while so much of it is in use (as in RFC 7661): what nobody uses is never refused
+    USED = 0.5
     #: backoff without Retry-After: seconds after the first rejection, and at most
     WAIT, LONGEST_WAIT = 0.2, 30.0
 
@@ -104,8 +106,15 @@ class Throttle:
         # Never closer than this: a clock has a grain, and the wait must end some day.
         return now + max(1e-3, (1 - self._tokens) / self._rate)
 
-    def succeeded(self, now: float, items: int, started: float) -> None:
-        """Learn that `items` of one worker ended, not by a rejection; the first of them began at `started`."""
+    def succeeded(self, now: float, items: int, started: float, busy: int) -> None:
+        """Learn that `items` of one worker ended, not by a rejection.
+
+        Args:
+            now: seconds
+            items: how many
+            started: seconds, when the first of them began
+            busy: how many workers were busy until now, this one among them
+        """
         if items <= 0:
             return
         if started >= self._fell:
@@ -114,7 +123,8 @@ class Throttle:
         self._latency = latency if not self._latency else 0.9 * self._latency + 0.1 * latency
         if not self._rejected:
             return
-        self._ceiling = min(self._most, self._ceiling + items * max(1 / self._ceiling, self.INCREASE))
+        if busy >= self.USED * self._ceiling:
+            self._ceiling = min(self._most, self._ceiling + items * max(1 / self._ceiling, self.INCREASE))
         if self._granted is None:
             self._advance(now)
             self._grant(self._ceiling / self._latency)

@@ -127,7 +127,7 @@ CASES: list[tuple[str, str, str, list[str] | str | None]] = [
     ("video", "hevc", "video: {to: hevc, max_height: 1080}", None),
     ("video", "hevc", "video: {to: h264, copy: [hevc]}", None),
     ("video", "odd", "video: {to: h264, bitrate: 100k, two_pass: true, preset: ultrafast}", ["video:h264", "audio:und:aac"]),
-    ("video", "hdr", "video: {to: h264}", "cannot keep the high dynamic range"),
+    ("video", "hdr", "video: {to: h264}", "cannot keep its high dynamic range"),
     ("video", "mp4", "video: {to: av1, preset: ultrafast, crf: 60}", ["video:av1:D", "audio:eng:aac:D"]),
     # ------------------------------------------------------------------------------------------------------ audio
     ("audio", "lossless", "audio: {to: opus, bitrate: 64k, copy: [lossless]}", [VIDEO, "audio:eng:flac", "audio:und:opus"]),
