@@ -87,7 +87,9 @@ def test_what_is_kept_comes_back(tmp_path: Path) -> None:
     store.exchange([], {"k": LABEL})
     assert store.exchange(["k", "other"], {}) == {"k": KEPT}
     store.close()
-    assert Store(tmp_path / "deep" / "labels.db").exchange(["k"], {}) == {"k": KEPT}
+    again = Store(tmp_path / "deep" / "labels.db")
+    assert again.exchange(["k"], {}) == {"k": KEPT}
+    again.close()
 
 
 @given(st.lists(st.text(), max_size=5), st.floats(0, 1), st.text())

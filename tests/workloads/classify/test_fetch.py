@@ -371,11 +371,11 @@ def test_who_asks_for_the_same_address_meanwhile_shares_the_download() -> None:
 
 def test_a_download_that_nobody_wants_any_more_ends() -> None:
     async def main() -> None:
-        gone = asyncio.Event()
+        gone, over = asyncio.Event(), asyncio.Event()
 
         async def never(writer: asyncio.StreamWriter) -> None:
             gone.set()
-            await asyncio.Event().wait()
+            await over.wait()  # from Python 3.12 on a server waits for its connections when it ends
 
         async with raw(never) as port, fetcher(port) as each:
             task = asyncio.create_task(each.fetch(f"http://127.0.0.1:{port}/"))
@@ -385,6 +385,7 @@ def test_a_download_that_nobody_wants_any_more_ends() -> None:
             await asyncio.wait([task, shared.task])
             assert shared.task.cancelled()
             assert not each._under_way
+            over.set()
 
     asyncio.run(main())
 

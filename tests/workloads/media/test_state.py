@@ -124,7 +124,7 @@ def test_a_state_that_cannot_be_used_says_how_to_name_another(tmp_path: Path) ->
 def test_a_state_of_a_newer_raddle_is_left_alone(tmp_path: Path) -> None:
     with state(tmp_path):
         pass
-    with sqlite3.connect(tmp_path / "media.db") as db:
+    with closing(sqlite3.connect(tmp_path / "media.db", isolation_level=None)) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(ConfigError, match="newer raddle"):
