@@ -83,13 +83,13 @@ def test_totals_over_runs(tmp_path: Path) -> None:
 
 
 def test_an_outcome_is_there_at_once_whatever_happens_to_the_process(tmp_path: Path) -> None:
-    one = state(tmp_path)
-    one.add(result("done", size_before=10, size_after=4, settled=SOME))
-    assert totals(tmp_path)["bytes_saved"] == 6
-    assert settled_files(tmp_path, "d") == {SOME}
-    other = state(tmp_path)  # a second process, beside the first
-    other.add(result("failed", reason="x"))
-    assert totals(tmp_path)["runs"] == 2
+    with state(tmp_path) as one:
+        one.add(result("done", size_before=10, size_after=4, settled=SOME))
+        assert totals(tmp_path)["bytes_saved"] == 6
+        assert settled_files(tmp_path, "d") == {SOME}
+        with state(tmp_path) as other:  # a second process, beside the first
+            other.add(result("failed", reason="x"))
+            assert totals(tmp_path)["runs"] == 2
 
 
 def test_settled_files_are_those_of_the_policy(tmp_path: Path) -> None:
@@ -126,7 +126,6 @@ def test_a_state_of_a_newer_raddle_is_left_alone(tmp_path: Path) -> None:
         pass
     with closing(sqlite3.connect(tmp_path / "media.db", isolation_level=None)) as db:
         db.execute("PRAGMA user_version = 99")
-    db.close()
     with pytest.raises(ConfigError, match="newer raddle"):
         state(tmp_path)
 
