@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from store_parts import (  # noqa: E402
 )
 
 from raddle.errors import ConfigError, RaddleError  # noqa: E402
+from raddle.workloads.weights.files import remove_leftovers  # noqa: E402
 from raddle.workloads.weights.store.database import connect  # noqa: E402
 from raddle.workloads.weights.store.history import RESULTS, ROWS  # noqa: E402
 from raddle.workloads.weights.store.readers import ReadPool  # noqa: E402
@@ -688,3 +690,30 @@ def test_killed_at_random_moments(tmp_path: Path, kills: int) -> None:
     assert digest(path) == digest(unharmed)
     assert any(0 < count < users for count in stored), stored
     print(f"killed with {stored} of {users} users stored, {finished} times after the end; same bytes")
+
+
+def test_what_a_killed_run_leaves_is_removed_with_what_sqlite_kept_beside_it(tmp_path: Path) -> None:
+    """Killed in the middle of writing the state out, and once more, by the same names, of a run that is to go well."""
+    foreign = [".notes.tmp", ".state.sqlite.12-ab.tmp", "state.sqlite.12-34.tmp", ".x.12-34.tmp-old"]
+    for name in foreign:
+        tmp_path.joinpath(name).touch()
+    program = """
+import os, signal, sqlite3, sys
+from pathlib import Path
+from raddle.workloads.weights.files import replaced
+
+base = sqlite3.connect(":memory:")
+base.execute("CREATE TABLE t AS WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x + 1 FROM c LIMIT 50000) "
+             "SELECT x, hex(randomblob(20)) AS y FROM c")
+with replaced(Path(sys.argv[1])) as spare:
+    def seen():
+        if list(spare.parent.glob(".*-journal")) and spare.stat().st_size:
+            os.kill(os.getpid(), signal.SIGKILL)
+    base.set_progress_handler(seen, 1000)
+    base.execute("VACUUM INTO ?", (str(spare),))
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "state.sqlite")], check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    assert len([path for path in tmp_path.iterdir() if path.name not in foreign]) == 2, "a file and its journal"
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(foreign)

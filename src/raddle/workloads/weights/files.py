@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["page_name", "plotly_js", "remove_leftovers", "replaced", "write_whole"]
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
+#: what `replaced` gives, and what SQLite keeps beside it while it writes there
+_SPARE = re.compile(r"\..+\.\d+-\d+\.tmp(?:-journal|-wal|-shm)?", re.DOTALL)
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)")  # not usable as file names on Windows
 
 
@@ -51,9 +53,10 @@ def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed run left half-written."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    """Remove what a killed run left half-written, and no file of anybody else."""
+    for path in folder.glob(".*.tmp*"):
+        if _SPARE.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def plotly_js() -> Path | None:
