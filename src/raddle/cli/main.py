@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from raddle.cli import _exit
 from raddle.errors import ConfigError, MissingExtra, RaddleError
+from raddle.plugin.command_line import write_nowhere
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +29,6 @@ _OWN = {
     "ui": "Show the runs of journals in a web browser, live while they go on.",
     "doctor": "Show what this machine grants, versions, and what is installed.",
     "demo": "Generate a sample, run the weights workload on it, and say where the page is.",
-}
-#: what ships with raddle; others are listed with the package that brings them
-_SHIPPED = {
-    "classify": "Label a catalogue, by text or by picture: offline, or against any OpenAI-compatible endpoint.",
-    "encrypt": "Seal files so that they come back bit for bit; sketch pictures as Fourier drawings.",
-    "media": "Bring video files to what a policy says, and never lose a stream.",
-    "weights": "Filter the weight histories of many users, and draw a page for each.",
 }
 _GROUP = "raddle.workloads"
 #: set by the shell's completion function: what is printed then is what it offers
@@ -56,19 +50,19 @@ class Commands(TyperGroup):
         return None if entry is None else workload_command(entry)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands for `--help`, again without imports, but for the packages of others."""
+        """Write the list of commands for `--help`; of a workload its package alone is imported, which is light."""
         found = workloads()
         with formatter.section("Commands"):
             formatter.write_dl(list(_OWN.items()))
         others = [name for name in self.list_commands(ctx) if name not in _OWN]
         if others:
             with formatter.section("Workloads"):
-                formatter.write_dl([(name, _SHIPPED.get(name) or _summary(found[name])) for name in others])
+                formatter.write_dl([(name, _summary(found[name])) for name in others])
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Offer the names of the commands, once more without imports."""
+        """Offer the names of the commands, again with no more than packages."""
         found = workloads()
-        texts = {name: _OWN.get(name) or _SHIPPED.get(name) or found[name].value for name in self.list_commands(ctx)}
+        texts = {name: _OWN.get(name) or _summary(found[name]) for name in self.list_commands(ctx)}
         commands = [TyperCommand(name, help=text) for name, text in texts.items()]
         alike = TyperGroup(name=self.name, commands=commands, params=self.params)
         # With a context of its own: click asks the context's command for the others, which would import them all.
@@ -83,7 +77,7 @@ class Commands(TyperGroup):
                 if sys.stdout is not None and not sys.stdout.closed:
                     sys.stdout.flush()
         except BrokenPipeError:
-            _write_nowhere()
+            write_nowhere()
             raise SystemExit(_exit.CLOSED) from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -162,13 +156,6 @@ def workloads() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=_GROUP)}
 
 
-def _write_nowhere() -> None:
-    """Let what is still buffered go nowhere, or Python would complain once more when it exits."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
 def _own(name: str) -> Any:
     import importlib
 
@@ -182,9 +169,9 @@ def workload_command(entry: EntryPoint) -> Any:
     except ImportError as error:
         if isinstance(error, RaddleError) or error.name is None:
             raise
-        if entry.name in _SHIPPED:
-            raise MissingExtra(f"{error.name!r}, which {entry.name!r} needs,", entry.name) from error
         package = entry.dist.name if entry.dist else entry.module
+        if package == "raddle":
+            raise MissingExtra(f"{error.name!r}, which {entry.name!r} needs,", entry.name) from error
         raise ConfigError(f"workload={entry.name!r}: {package} needs {error.name!r}: pip install it") from error
 
 

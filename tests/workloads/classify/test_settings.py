@@ -171,8 +171,9 @@ def test_the_service(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "hint"),
     [
-        ("[classify.service]\ntoken = 'x'", {}, "service.token is not known; a token comes by --token-env"),
-        ("[classify.service]\nbanana = 1", {}, "service.banana is not known"),
+        ("[classify.service]\ntoken = 'x'", {}, "service.token is not for a file; a token comes by --token-env"),
+        ("[classify.service]\nbanana = 1", {}, "there is no 'banana' among"),
+        ("[classify]\nservice = 3", {}, r"service=3: must be a table, \[service\]"),
         ("[classify.service]\nport = 'x'", {}, "port: "),
         ("", {"host": "0.0.0.0"}, "give a token"),
         ("", {"token_env": "RADDLE_NO_SUCH_TOKEN"}, "is not set"),

@@ -6,6 +6,6 @@ __all__ = ["workload"]
 
 workload = Workload(
     "classify",
-    "Label a catalogue by text or by picture: offline, or through any OpenAI-compatible endpoint",
+    "Label a catalogue, by text or by picture: offline, or against any OpenAI-compatible endpoint.",
     app="raddle.workloads.classify.cli:app",
 )

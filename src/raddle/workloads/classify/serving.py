@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import tomllib
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from raddle.errors import ConfigError, MissingExtra
+from raddle.plugin.settings import load_toml, shaped, table_of
 from raddle.workloads.classify.settings import in_flight, make_provider
 from raddle.workloads.classify.taxonomy import load_taxonomy
 
@@ -59,31 +59,23 @@ def service_settings(
     Raises:
         ConfigError: a key or value is not known, or others can reach the address and there is no token
     """
-    from pydantic import TypeAdapter, ValidationError
-
     from raddle.workloads.classify.service.settings import ServiceSettings
 
-    table: dict[str, Any] = {"timeout": settings.timeout, "workers": in_flight(settings)}
+    table: dict[str, Any] = {}
     if config is not None:
-        with config.open("rb") as file:
-            said = tomllib.load(file).get("classify", {}).get("service", {})
-        known = {field.name for field in fields(ServiceSettings)} - {"token"}
-        if wrong := sorted(set(said) - known):
-            raise ConfigError(f"{config}: service.{wrong[0]} is not known; a token comes by --token-env only")
-        if isinstance(said.get("jobs"), str):
-            said["jobs"] = config.parent / said["jobs"]
-        table |= said
+        where = str(config)
+        table = table_of(table_of(load_toml(config), "classify", where=where), "service", where=where)
+        if "token" in table:
+            raise ConfigError(f"{config}: service.token is not for a file; a token comes by --token-env only")
+        if isinstance(table.get("jobs"), str):
+            table["jobs"] = config.parent / table["jobs"]
     table |= {name: value for name, value in given.items() if value is not None}
     if token_env is not None:
         token = os.environ.get(token_env)
         if not token:
             raise ConfigError(f"--token-env={token_env!r}: this environment variable is not set")
         table["token"] = token
-    try:
-        return TypeAdapter(ServiceSettings).validate_python(table)
-    except ValidationError as error:
-        # no values: the token is one of them
-        told = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)
-        )
-        raise ConfigError(f"{config or 'options'}: {told}") from None
+    # secret: no values in messages, the token is one of them
+    said = shaped(table, ServiceSettings, where=str(config or "options"), secret=True)
+    ours: dict[str, Any] = {"timeout": settings.timeout, "workers": in_flight(settings)}
+    return replace(said, **{name: value for name, value in ours.items() if name not in table})

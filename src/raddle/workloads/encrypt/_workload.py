@@ -6,6 +6,6 @@ __all__ = ["workload"]
 
 workload = Workload(
     "encrypt",
-    "Seal any files and open them again bit for bit; sketch pictures as Fourier drawings",
+    "Seal files so that they come back bit for bit; sketch pictures as Fourier drawings.",
     app="raddle.workloads.encrypt.cli:app",
 )

@@ -8,7 +8,6 @@ consumes the run, and the progress callback is called by a thread of its own for
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from contextlib import ExitStack
 from functools import partial
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import raddle
 from raddle.errors import ConfigError
+from raddle.plugin import granted_cpus
 from raddle.workloads.encrypt.seed_values import EncryptionResult, EncryptionTask, failed, result_of
 from raddle.workloads.encrypt.seed_work import default, plan
 from raddle.workloads.encrypt.telling import Teller
@@ -276,7 +276,7 @@ def _heard(teller: Teller, event: Any) -> None:
 def _checked(max_workers: int | None, backend: str, timeout: float | None, retry: Any) -> dict[str, Any]:
     """Return options of `raddle.run`; what cannot work is refused here and not in a thread that nobody watches."""
     if max_workers is None:
-        max_workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        max_workers = granted_cpus()
     if isinstance(max_workers, bool) or not isinstance(max_workers, int) or max_workers < 1:
         raise ConfigError(f"max_workers={max_workers!r}: must be a whole number from 1, or None")
     if backend not in {"threads", "processes"}:

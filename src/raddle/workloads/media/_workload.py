@@ -6,6 +6,6 @@ __all__ = ["workload"]
 
 workload = Workload(
     "media",
-    "Bring video files to what a policy says, in parallel, and never lose a stream",
+    "Bring video files to what a policy says, and never lose a stream.",
     app="raddle.workloads.media.cli:app",
 )

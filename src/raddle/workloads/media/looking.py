@@ -14,10 +14,10 @@ import typer
 
 import raddle
 from raddle.errors import ConfigError, RaddleError
+from raddle.plugin import granted_cpus
 from raddle.plugin.command_line import NOT_ALL_OK
 from raddle.workloads.media.batch.control import Control
 from raddle.workloads.media.batch.jobs import Job, jobs_for
-from raddle.workloads.media.batch.permits import granted_cpus
 from raddle.workloads.media.batch.results import path_json, printable, size_text
 from raddle.workloads.media.batch.watching import Watch, length_text
 from raddle.workloads.media.health import check

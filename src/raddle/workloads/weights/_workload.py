@@ -6,6 +6,6 @@ __all__ = ["workload"]
 
 workload = Workload(
     "weights",
-    "Filter the weight histories of many users in parallel and draw a page for each",
+    "Filter the weight histories of many users, and draw a page for each.",
     app="raddle.workloads.weights.cli:app",
 )

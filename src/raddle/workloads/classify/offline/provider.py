@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from raddle.errors import ConfigError
+from raddle.plugin import granted_cpus
 from raddle.workloads.classify.offline.models import Models
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Offline:
         if workers < 0:
             raise ConfigError(f"workers={workers}: must be 0 (the CPUs granted) or more")
         self._models = Models(taxonomy, load)
-        self._workers = workers or _cpus()
+        self._workers = workers or granted_cpus()
         self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="raddle-offline")
         self._waiting: deque[_Waiting] = deque()
         self._busy: set[asyncio.Future[None]] = set()
@@ -114,7 +114,3 @@ class Offline:
                 answer.set_exception(outcome)
             else:
                 answer.set_result(outcome)
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,6 +8,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from raddle.plugin import granted_cpus
 from raddle.workloads.classify.errors import NoPicture, PictureError
 from raddle.workloads.classify.pictures.decoding import MAX_PIXELS, decode
 
@@ -38,7 +39,7 @@ class Loader:
     ) -> None:
         self._fetcher = fetcher
         self._side, self._max_bytes, self._max_pixels = side, max_bytes, max_pixels
-        workers = threads or min(4, len(os.sched_getaffinity(0)))
+        workers = threads or min(4, granted_cpus())
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="raddle-picture")
 
     async def load(self, picture: Picture | None) -> bytes:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from raddle.workloads.media.policy import Policy
 
-__all__ = ["Permits", "granted_cpus", "permits_for"]
+__all__ = ["Permits", "permits_for"]
 
 _ENOUGH: Final = 2
 #: CPUs of one encode, where there are many: encoders gain little from more
 _PER_ENCODE: Final = 4
-_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +31,6 @@ class Permits:
     def by_name(self) -> dict[str, int]:
         """Return what the engine is told."""
         return {"light": self.light, "encode": self.encode}
-
-
-def granted_cpus() -> int:
-    """Return the CPUs that this process may use: by affinity, and by the quota of its container."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # no cgroup, or "max"
-        quota, period = _QUOTA.read_text(encoding="ascii").split()
-        cpus = min(cpus, max(1, -(-int(quota) // int(period))))
-    return cpus
 
 
 def permits_for(cpus: int, *, workers: int | None = None, encodes: int | None = None, policy: Policy) -> Permits:

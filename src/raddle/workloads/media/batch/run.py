@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import raddle
+from raddle.plugin import granted_cpus
 from raddle.workloads.media.batch.control import Control
 from raddle.workloads.media.batch.jobs import colliding, jobs_for, tidy
-from raddle.workloads.media.batch.permits import granted_cpus, permits_for
+from raddle.workloads.media.batch.permits import permits_for
 from raddle.workloads.media.batch.preparing import Prepare, Prepared, Tools
 from raddle.workloads.media.batch.results import NotDone, Result
 from raddle.workloads.media.batch.watching import Watch
