@@ -17,8 +17,9 @@ pytest.importorskip("yaml", reason="the extra `media` is not installed")
 sys.path.insert(0, str(Path(__file__).parent))  # tests are not a package
 
 from made import copy_of
-from media_command import CLEAR, ENCODE, KEEP_ENGLISH, library, policy, rows, run, start, watched
+from media_command import CLEAR, ENCODE, KEEP_ENGLISH, library, policy, rows, run, start, tree, watched
 
+from raddle.journal.history import History
 from raddle.workloads.media.cli import app
 from raddle.workloads.media.probe import probe
 
@@ -110,6 +111,37 @@ def test_the_state_in_the_file_is_used_and_a_flag_beats_it(tmp_path: Path) -> No
     assert (tmp_path / "flag" / "media.db").exists()
     assert json.loads(run("report", "--config", config, "--json").stdout)["runs"] == 1
     assert not (tmp_path / "xdg").exists()
+
+
+def test_a_run_is_remembered_for_those_who_look_in(tmp_path: Path) -> None:
+    films = library(tmp_path / "films", "two", "plain")
+    (films / "bad.mkv").write_bytes(b"x" * 1000)
+    (films / "01-plain.mkv").rename(os.fsdecode(os.fsencode(films) + b"/\xff.mkv"))
+    journal = tmp_path / "runs.db"
+    asked = policy(tmp_path, KEEP_ENGLISH)
+    words = ["run", asked, films, "--state", tmp_path / "state", "--journal", journal]
+    _, summary = rows(*words, "--name", "films", code=1)
+    assert (summary["done"], summary["unchanged"], summary["failed"]) == (1, 1, 1)
+    told = History(journal).run("films")
+    assert told is not None
+    counts = {status.value: count for status, count in History(journal).counts(told.id).items()}
+    assert (told.state, counts) == ("ended", {"ok": 2, "failed": 1})
+    (group,) = History(journal).failures(told.id)
+    assert group.example_label == "bad.mkv"
+    rows(*words, code=1)
+    assert sorted(run.name for run in History(journal).runs()) == ["films", "media"]
+
+
+def test_a_journal_that_cannot_be_touches_no_file(tmp_path: Path) -> None:
+    films = library(tmp_path / "films", "two")
+    before = tree(films)
+    (tmp_path / "notes.txt").write_text("no database")
+    asked = policy(tmp_path, KEEP_ENGLISH)
+    words = ["run", asked, films, "--state", tmp_path / "state", "--journal", tmp_path / "notes.txt"]
+    assert "notes.txt" in run(*words, code=2).stderr
+    assert "--dry-run" in run(*words[:-1], tmp_path / "new.db", "--dry-run", code=2).stderr
+    assert tree(films) == before
+    assert (tmp_path / "notes.txt").read_text() == "no database"
 
 
 # -------------------------------------------------------------------------------------------- inspect and check

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from raddle.errors import ConfigError
 from raddle.plugin import needed
 from raddle.plugin.command_line import Json, OnError, application, example, option
 from raddle.workloads.media.options import (
@@ -47,6 +48,10 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
         bool, option("--resume", text="Files that this policy is through with, and that are the same, are not opened.")
     ] = False,
     state: State = None,
+    journal: Annotated[
+        Path | None, option("--journal", text="File that remembers the run, for raddle ui and raddle runs to show.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the run in the journal.")] = "media",
     config: Config = None,
     progress: ProgressOption = None,
     stall_timeout: Annotated[
@@ -66,6 +71,8 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
         from raddle.workloads.media.batch.run import RunOptions, run_policy
         from raddle.workloads.media.policy import load_policy
 
+        if dry_run and journal is not None:
+            raise ConfigError(f"--journal={journal} and --dry-run: nothing is done that could be remembered; give one")
         settings = _settings(
             config,
             workers=workers,
@@ -80,7 +87,14 @@ def run_command(  # noqa: PLR0917 - Typer reads options from parameters
             read = replace(read, on_error="stop" if on_error is OnError.FAIL else "skip")
         told = Told(as_json, dry_run)
         asked = RunOptions(
-            policy=read, policy_path=policy, paths=paths, recursive=recursive, dry_run=dry_run, resume=resume
+            policy=read,
+            policy_path=policy,
+            paths=paths,
+            recursive=recursive,
+            dry_run=dry_run,
+            resume=resume,
+            journal=journal,
+            name=name,
         )
         run_policy(asked, settings, tell=told, signals=signals, stderr=sys.stderr)
         told.end(interrupted=signals.number)

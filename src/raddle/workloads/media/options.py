@@ -48,7 +48,8 @@ State = Annotated[
     Path | None,
     option(
         "--state",
-        text="Folder of totals, journal and locks; default: [media] state, else $XDG_STATE_HOME/raddle/media.",
+        text="Folder of totals, locks and what --resume knows; "
+        "default: [media] state, else $XDG_STATE_HOME/raddle/media.",
     ),
 ]
 Workers = Annotated[

@@ -27,7 +27,7 @@ class _Media:
 
     #: of the files under way, that are encoded; None: two, or a quarter of the CPUs
     encodes: int | None = number(1, default=None)
-    #: folder of the totals, the journal and the locks; None: below XDG_STATE_HOME
+    #: folder of the totals, of what `--resume` knows, and of the locks; None: below XDG_STATE_HOME
     state: Path | None = None
     #: without any progress of a program
     stall_timeout: float = number(0, default=300.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import raddle
 from raddle.plugin import granted_cpus
@@ -49,6 +49,10 @@ class RunOptions:
     recursive: bool = False
     dry_run: bool = False
     resume: bool = False
+    #: file that remembers the run, for `raddle ui` and `raddle runs`; what is resumed is in the state
+    journal: Path | None = None
+    #: of the run in the journal
+    name: str = "media"
 
 
 def run_policy(options: RunOptions, settings: Settings, *, tell: Told, signals: Signals, stderr: TextIO) -> None:
@@ -98,7 +102,8 @@ def run_policy(options: RunOptions, settings: Settings, *, tell: Told, signals: 
             else:
                 tell(result)
 
-        _run(work, jobs, permits, take=take, watch=watch, signals=signals, live=view == "live")
+        remember = {"journal": options.journal, "name": options.name}
+        _run(work, jobs, permits, remember, take=take, watch=watch, signals=signals, live=view == "live")
         if state is not None:
             state.exit_code = 128 + signals.number if signals.number else tell.exit_code
 
@@ -120,6 +125,7 @@ def _run(
     work: Work,
     jobs: Sequence[Job],
     permits: Permits,
+    remember: dict[str, Any],
     *,
     take: Callable[[Result], None],
     watch: Watch,
@@ -133,7 +139,7 @@ def _run(
         jobs,
         backend="threads",
         ordered=False,
-        name="media",
+        **remember,
         progress="live" if live else None,
         workers=permits.workers,
         permits=permits.by_name(),
