@@ -628,12 +628,18 @@ def test_a_million_outcomes(path: Path) -> None:
     assert calls == 6
 
 
-def test_a_process_that_was_killed_and_not_taken_note_of_is_not_alive() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as program:
-        assert alive(program.pid, socket.gethostname())
-        program.kill()
-        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
-        os.kill(program.pid, 0)  # it has its number still
-        assert not alive(program.pid, socket.gethostname())
-        assert alive(program.pid, "elsewhere")
-    assert not alive(program.pid, socket.gethostname())
+def test_a_process_that_was_killed_and_not_taken_note_of_is_not_alive(path: Path) -> None:
+    program = "import sys; from raddle.journal import SqliteJournal; it = SqliteJournal(sys.argv[1]); print(); input()"
+    argv, here = [sys.executable, "-c", program, str(path)], socket.gethostname()
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert alive(holder.pid, here, path)
+        assert not alive(os.getpid(), here, path), "a process with the number of one that has ended"
+        assert alive(os.getpid(), "elsewhere", path)
+        assert alive(os.getpid(), here, path.with_name("moved.db")), "there is no lock file to ask for"
+        holder.kill()
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(holder.pid, 0)  # it has its number still
+        assert not alive(holder.pid, here, path)
+    assert not alive(holder.pid, here, path)

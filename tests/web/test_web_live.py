@@ -135,6 +135,8 @@ def test_retry_runs_what_failed_again(serve: Any, gated: Any, wait_for: Any) -> 
     told = wait_for(lambda: (found := ask(page, base)[1]["retry"]) and found["code"] is not None and found, "no end")
     assert (told["code"], gated.state(), gated.run().sessions) == (0, "ended", 2)
     assert {status.value: count for status, count in History(gated.folder / "runs.db").counts(1).items()} == {"ok": 3}
+    assert "nothing to retry" in ask(page, base)[1]["why_no_retry"]
+    assert ask(page, f"{base}/retry", post=True)[0] == 409
 
 
 def test_a_process_that_does_not_hold_the_lock_is_left_alone(gated: Any, wait_for: Any) -> None:
@@ -165,9 +167,10 @@ def test_a_process_that_does_not_hold_the_lock_is_left_alone(gated: Any, wait_fo
 )
 def test_what_can_be_retried(command: str, said: str | None) -> None:
     run = row(command=command)
-    reason = why_no_retry(run, run)
+    reason = why_no_retry(run, run, all_ok=False)
     assert reason is None if said is None else reason and said in reason
-    assert "later run" in (why_no_retry(row(command='{"argv": ["map"], "cwd": "/"}'), row(uid="b" * 32)) or "")
+    run = row(command='{"argv": ["map"], "cwd": "/"}')
+    assert "later run" in (why_no_retry(run, row(uid="b" * 32), all_ok=False) or "")
 
 
 def row(**more: Any) -> RunRow:

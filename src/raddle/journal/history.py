@@ -199,8 +199,8 @@ class History:
             ConfigError: `buckets` is out of range
         """
         with self._reading() as conn:
-            rows = conn.execute(_sql.query("runs"), (1, None, None, run_id)).fetchall()
-            return _charts.throughput(conn, _run_row(rows[0]), buckets=buckets, now=time.time()) if rows else []
+            run = self._numbered(conn, run_id)
+            return [] if run is None else _charts.throughput(conn, run, buckets=buckets, now=time.time())
 
     def spans(
         self, run_id: int, *, since: float | None = None, until: float | None = None, limit: int = 2000
@@ -217,14 +217,14 @@ class History:
             ConfigError: `limit` is out of range
         """
         with self._reading() as conn:
-            rows = conn.execute(_sql.query("runs"), (1, None, None, run_id)).fetchall()
-            return _charts.spans(conn, _run_row(rows[0]), since=since, until=until, limit=limit) if rows else []
+            run = self._numbered(conn, run_id)
+            return [] if run is None else _charts.spans(conn, run, since=since, until=until, limit=limit)
 
     def under_way(self, run_id: int) -> list[Lease]:
         """Return what the workers have now, by worker; nothing of a run that is not running."""
         with self._reading() as conn:
-            runs = conn.execute(_sql.query("runs"), (1, None, None, run_id)).fetchall()
-            if not runs or _run_row(runs[0]).state != "running":
+            run = self._numbered(conn, run_id)
+            if run is None or run.state != "running":
                 return []
             rows = conn.execute(_sql.query("under_way"), (run_id,)).fetchall()
         return [Lease(worker, started, _rows.count(ids), attempt) for worker, started, ids, attempt in rows]
@@ -252,7 +252,7 @@ class History:
             outcome, attempt, session, lease = conn.execute(_sql.query("highest_numbers")).fetchone()
             happening = conn.execute(_sql.query("highest_happening")).fetchone()[0] if _has_history(conn) else 0
             states = [tuple(row) for row in conn.execute(_sql.query("states"))]
-            dead = [not alive(*row) for row in conn.execute(_sql.query("said_to_run"))]
+            dead = [not alive(row["pid"], row["host"], self.path) for row in conn.execute(_sql.query("said_to_run"))]
         return Mark(
             (file.st_dev, file.st_ino), outcome, attempt, happening, session, lease, (*states, ("dead", sum(dead)))
         )
@@ -260,7 +260,11 @@ class History:
     def _runs(self, text: str | None, number: int | None) -> list[RunRow]:
         with self._reading() as conn:
             rows = conn.execute(_sql.query("runs"), (text, text, text, number)).fetchall()
-        return [_run_row(row) for row in rows]
+        return [_run_row(row, self.path) for row in rows]
+
+    def _numbered(self, conn: sqlite3.Connection, number: int) -> RunRow | None:
+        row = conn.execute(_sql.query("runs"), (1, None, None, number)).fetchone()
+        return None if row is None else _run_row(row, self.path)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -328,8 +332,8 @@ def _outcome_row(row: sqlite3.Row, path: Path) -> OutcomeRow:
     return OutcomeRow(**_pick(row, status=Status(row["status"]), **times), _path=path)
 
 
-def _run_row(row: sqlite3.Row) -> RunRow:
+def _run_row(row: sqlite3.Row, path: Path) -> RunRow:
     state, summary = row["state"], row["summary"]
-    if state == "running" and not alive(row["pid"], row["host"]):
+    if state == "running" and not alive(row["pid"], row["host"], path):
         state = "interrupted"  # killed; the next session with this journal will note the same
     return RunRow(**_pick(row, "latest", state=state, summary=json.loads(summary) if summary else None))

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from raddle._model import Status
 from raddle.errors import RaddleError
+from raddle.journal._alive import locks_open
 from raddle.journal.history import History, RunRow
-from raddle.web.views import Command, command_of, running
+from raddle.web.views import command_of, running
 
-__all__ = ["Refused", "Retries", "cancel", "holds_lock", "why_no_cancel", "why_no_retry"]
+__all__ = ["Refused", "Retries", "all_ok", "cancel", "holds_lock", "why_no_cancel", "why_no_retry"]
 
-_PROC = Path("/proc")
 _OWNER_BYTES = 256
 #: characters kept of what a retry said last
 _SAID = 2000
@@ -52,8 +53,7 @@ class Retries:
         Raises:
             Refused: it cannot be started again from here
         """
-        latest = history.run(run.name)
-        if (reason := why_no_retry(run, latest)) is not None:
+        if (reason := why_no_retry(run, history.run(run.name), all_ok=all_ok(history, run))) is not None:
             raise Refused(reason)
         before = self._started.get(run.uid)
         if before is not None and before.process.poll() is None:
@@ -81,26 +81,29 @@ class Retries:
         return {"pid": started.process.pid, "code": started.process.poll(), "said": text.strip()}
 
 
-def why_no_retry(run: RunRow, latest: RunRow | None) -> str | None:
+def all_ok(history: History, run: RunRow) -> bool:
+    """Return whether the source was read to its end and every item of it is ok."""
+    return run.state == "ended" and set(history.counts(run.id)) <= {Status.OK}
+
+
+def why_no_retry(run: RunRow, latest: RunRow | None, *, all_ok: bool) -> str | None:
     """Say why a run cannot be retried from here; None if it can. `latest` is the latest run of its name."""
-    command = command_of(run)
+    command, reason = command_of(run), None
     if running(run):
-        return f"run={run.name}: is running; cancel it first, or wait"
-    if command is None or command.name not in {"map", "exec"}:
-        return _by_hand(run, command)
-    if command.stdin:
-        return f"run={run.name}: its items came from standard input: ... | raddle runs retry {run.name}"
-    if not Path(command.cwd).is_dir():
-        return f"run={run.name}: was started in {command.cwd}, which is not there any more"
-    if latest is not None and latest.uid != run.uid:
-        return f"run={run.name}: a later run has the same name, and a retry would go on with that one"
-    return None
-
-
-def _by_hand(run: RunRow, command: Command | None) -> str:
-    if command is None:
-        return f"run={run.name}: not started by a command: run its program again with resume='failed'"
-    return f"run={run.name}: raddle {command.name} is not started from here: start its command again with --resume"
+        reason = "is running; cancel it first, or wait"
+    elif all_ok:
+        reason = "all its items are ok: nothing to retry"
+    elif command is None:
+        reason = "not started by a command: run its program again with resume='failed'"
+    elif command.name not in {"map", "exec"}:
+        reason = f"raddle {command.name} is not started from here: start its command again with --resume"
+    elif command.stdin:
+        reason = f"its items came from standard input: ... | raddle runs retry {run.name}"
+    elif not Path(command.cwd).is_dir():
+        reason = f"was started in {command.cwd}, which is not there any more"
+    elif latest is not None and latest.uid != run.uid:
+        reason = "a later run has the same name, and a retry would go on with that one"
+    return reason and f"run={run.name}: {reason}"
 
 
 # --------------------------------------------------------------------------------------------------------- cancel
@@ -152,23 +155,16 @@ def holds_lock(journal: Path, pid: int) -> bool:
 
     Taking the lock for a try would turn away a run that starts at this moment, so that /proc is asked.
     """
-    lock = journal.with_name(journal.name + ".lock")
     try:
-        with lock.open("rb") as file:
+        with journal.with_name(journal.name + ".lock").open("rb") as file:
             owner = json.loads(file.read(_OWNER_BYTES))["pid"]
-            wanted = os.fstat(file.fileno())
-        if owner != pid:
-            return False
-        return any(_is_locked(entry, wanted) for entry in (_PROC / str(pid) / "fd").iterdir())
+        return owner == pid and any(map(_is_locked, locks_open(journal, pid)))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _is_locked(descriptor: Path, wanted: os.stat_result) -> bool:
+def _is_locked(descriptor: Path) -> bool:
     try:
-        found = descriptor.stat()
-        if (found.st_dev, found.st_ino) != (wanted.st_dev, wanted.st_ino):
-            return False
         told = (descriptor.parent.parent / "fdinfo" / descriptor.name).read_text()
     except OSError:
         return False  # closed meanwhile

@@ -147,6 +147,9 @@ def _facts(site: Site, reader: Reader, run: RunRow) -> Callable[[], dict[str, An
         command = views.command_of(run)
         told = asdict(run)
         allowed = site.settings.allow_actions
+        why_no_retry: str | None = "needs --allow-actions"
+        if allowed:
+            why_no_retry = actions.why_no_retry(run, history.run(run.name), all_ok=actions.all_ok(history, run))
         return {name: told[name] for name in ("uid", "name", "function", "version", "python", "host", "pid")} | {
             "number": run.id,
             "state": run.state,
@@ -156,7 +159,7 @@ def _facts(site: Site, reader: Reader, run: RunRow) -> Callable[[], dict[str, An
             "folder": None if command is None else command.cwd,
             "output": None if command is None else command.output,
             "retry": site.retries.told(run) if allowed else None,
-            "why_no_retry": actions.why_no_retry(run, history.run(run.name)) if allowed else "needs --allow-actions",
+            "why_no_retry": why_no_retry,
             "why_no_cancel": actions.why_no_cancel(history, run) if allowed else "needs --allow-actions",
         }
 
