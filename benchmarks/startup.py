@@ -3,7 +3,7 @@
     python benchmarks/startup.py
 
 - import: a fresh `python -c "import X"` minus a fresh `python -c pass`, each the median of interleaved rounds; and how
-  many modules it brings.
+  many modules it brings. raddle imports its engine when that is first asked for, which "raddle" asks for.
 - first result: after the import, from making the pool to the first result of 1,000 items that do nothing, in a fresh
   interpreter.
 """
@@ -21,7 +21,8 @@ from _items import nothing
 from _peers import NEEDS, OPEN
 
 IMPORTS = {
-    "raddle": "raddle",
+    "raddle": "raddle; raddle.run",
+    "raddle, only mentioned": "raddle",
     "concurrent.futures": "concurrent.futures.process, concurrent.futures.thread",
     "multiprocessing": "multiprocessing.pool",
     "asyncio": "asyncio",
@@ -49,6 +50,8 @@ FIRST = (
 
 
 def first(peer: str) -> dict[str, Any]:
+    from raddle import run  # noqa: F401 - with its engine: the imports are in the other table
+
     for module in (NEEDS.get(peer), "mpire" if "mpire" in peer else None):
         if module:
             __import__(module)
@@ -68,7 +71,7 @@ CALLS: Calls = {"first": first}
 
 
 def import_table(report: Report, options: Options) -> None:
-    names = [name for name in IMPORTS if name == "raddle" or options.peers]
+    names = [name for name in IMPORTS if name.startswith("raddle") or options.peers]
     if options.only:
         names = [name for name in names if options.only.lower() in name]
     rounds = options.rounds if options.rounds > 1 else 2
@@ -99,7 +102,7 @@ def import_table(report: Report, options: Options) -> None:
     head = ("import", "ms more than bare: median", "fastest", "modules", "raddle's time / theirs")
     report.table(head, rows, title=f"Import, median of {rounds} fresh interpreters")
     if own is not None:
-        report.goal("ms to import raddle", "< 60", 1e3 * own, met=own < 0.06, form="{:.0f}")
+        report.goal("ms to import raddle with its engine", "< 60", 1e3 * own, met=own < 0.06, form="{:.0f}")
 
 
 def interpreter(program: str) -> float:

@@ -44,3 +44,9 @@ def test_import_loads_nothing_heavy(module: str) -> None:
     print(f"import {module}: {report['seconds'] * 1000:.0f} ms, {len(report['loaded'])} modules")
     loaded = {name.partition(".")[0] for name in report["loaded"]}
     assert not loaded & HEAVY
+
+
+def test_what_only_mentions_raddle_loads_no_engine() -> None:
+    program = "import sys, raddle; raddle.ConfigError; print(sorted(name for name in sys.modules if 'raddle.' in name))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert found.stdout.strip() == "['raddle._lazy', 'raddle.errors']"

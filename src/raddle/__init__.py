@@ -9,14 +9,9 @@ with raddle.run(resize, paths, timeout=30, retry=3, journal="runs.db", resume=Tr
 print(run.summary)
 """
 
-from raddle._api import arun, run
-from raddle._attempt import Attempt, attempt
-from raddle._engine.arun import AsyncRun
-from raddle._engine.run import Run
-from raddle._model import ErrorInfo, OnError, Outcome, Status, Summary
-from raddle._policy.rate import Rate
-from raddle._policy.retry import Retry
-from raddle._process import run_process
+from typing import TYPE_CHECKING
+
+from raddle._lazy import exports
 from raddle.errors import (
     BackendError,
     ConfigError,
@@ -33,6 +28,16 @@ from raddle.errors import (
     Rejected,
     WorkerCrashed,
 )
+
+if TYPE_CHECKING:
+    from raddle._api import arun, run
+    from raddle._attempt import Attempt, attempt
+    from raddle._engine.arun import AsyncRun
+    from raddle._engine.run import Run
+    from raddle._model import ErrorInfo, OnError, Outcome, Status, Summary
+    from raddle._policy.rate import Rate
+    from raddle._policy.retry import Retry
+    from raddle._process import run_process
 
 __all__ = [
     "AsyncRun",
@@ -64,3 +69,19 @@ __all__ = [
     "run",
     "run_process",
 ]
+
+# The engine is imported when it is first asked for: what only mentions raddle, shows help or completes a word, is not
+# to wait for it.
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "_api": ["arun", "run"],
+        "_attempt": ["Attempt", "attempt"],
+        "_engine.arun": ["AsyncRun"],
+        "_engine.run": ["Run"],
+        "_model": ["ErrorInfo", "OnError", "Outcome", "Status", "Summary"],
+        "_policy.rate": ["Rate"],
+        "_policy.retry": ["Retry"],
+        "_process": ["run_process"],
+    },
+)
