@@ -51,7 +51,7 @@ def test_all_scripts_are_run_in_one_go(root: Path, tmp_path: Path) -> None:
     run(root, "benchmarks/run_all.py", "startup", "--quick", "--no-peers", "--out", str(report))
     text = report.read_text(encoding="utf-8")
     assert text.startswith("# Benchmarks of ")
-    assert "| ms to import raddle |" in text
+    assert "| ms to import raddle with its engine |" in text
 
 
 def test_an_unknown_script_is_refused_with_the_known_ones(root: Path) -> None:
