@@ -85,7 +85,9 @@ const problems = new Map();
 /** Say what is wrong, by where it was found; null: nothing (any more). */
 export function problem(where, text) {
   if (text) problems.set(where, text); else problems.delete(where);
-  const banner = $("banner"), all = [...new Set(problems.values())].join("\n");
+  // By place, whichever was found first: journals in the order in which they were given.
+  const sorted = [...problems].sort(([one], [other]) => one.localeCompare(other, "en", { numeric: true }));
+  const banner = $("banner"), all = [...new Set(sorted.map(([, said]) => said))].join("\n");
   if (banner.textContent !== all) banner.textContent = all;
   banner.hidden = !all;
 }
